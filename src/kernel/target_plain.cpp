@@ -1,0 +1,20 @@
+// Four lanes in portable vector code: what any processor can run.
+#include <cstdint>
+
+#define SMALTI_TARGET plain
+
+namespace smalti::plain {
+constexpr int kLanes = 4;
+typedef int32_t Int __attribute__((vector_size(16)));
+inline __attribute__((always_inline)) Int dot2(Int sum, Int a, Int b) {
+  return sum + ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
+}
+inline __attribute__((always_inline)) bool any(Int mask) { return (mask[0] | mask[1] | mask[2] | mask[3]) != 0; }
+}  // namespace smalti::plain
+
+#include "walk.hpp"
+
+namespace smalti {
+extern const Target target_plain;
+const Target target_plain{"plain", plain::kLanes, plain::prepare, plain::sweep, plain::score_whole};
+}  // namespace smalti

@@ -1,0 +1,1 @@
+"""Smalti: images by closed-form diffusion."""

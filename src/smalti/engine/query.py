@@ -1,0 +1,94 @@
+"""What the engine is asked: states, a corpus, an admission, a noise level.
+
+The score of a state site i and a corpus site j is the integer
+
+    E(i, j) = sum over the window of X q  -  rint(8 a * sum over the window of q^2)
+
+with X the state in units of 1/4080, q = 2u - 255 the centred pixel, a the signal level. exp(logit) of theory.md section 1 is proportional to
+2^(15 E / G), where G, the span of a place, is rounded to a whole number of score units. The two roundings move a base-2 logit by at most half a
+unit of E, and all of them by the common factor 1 +- 1/(2 G).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smalti.engine.arithmetic import LN2
+from smalti.errors import InputError, UsageError
+from smalti.noise import Level
+from smalti.window import Admission
+
+STATE_UNIT = 4080
+STATE_LIMIT = 32767
+PIXEL_UNIT = 255
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Corpus sites that may not serve a state, for leave-one-out.
+
+    items: items [begin, end) are left out. offset, radius: sites whose displacement (corpus site minus state site) is within
+    `radius` - 1 of `offset` on both axes are left out; radius 0 leaves none out.
+    """
+
+    items: tuple[int, int] = (0, 0)
+    offset: tuple[int, int] = (0, 0)
+    radius: int = 0
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question to the engine.
+
+    Args:
+        images: corpus pixels, uint8 (N, H', W', C), C-contiguous, C in {1, 3, 4}.
+        states: int16 (B, H, W, C) in units of 1/4080, within +-32767.
+        admission: for these sizes.
+        level: the noise level of all states.
+        exclusions: one for each state, or empty for none.
+    """
+
+    images: NDArray[np.uint8]
+    states: NDArray[np.int16]
+    admission: Admission
+    level: Level
+    exclusions: Sequence[Exclusion] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4 or not self.images.flags.c_contiguous:
+            raise InputError("corpus images must be a C-contiguous uint8 array of shape (N, H, W, C)")
+        if self.images.shape[0] == 0:
+            raise InputError("the corpus has no items")
+        if self.images.shape[3] not in (1, 3, 4):
+            raise InputError(f"pictures have 1, 3 or 4 channels, not {self.images.shape[3]}")
+        if self.states.dtype != np.int16 or self.states.ndim != 4 or self.states.shape[3] != self.images.shape[3]:
+            raise InputError("states must be an int16 array of shape (B, H, W, C) with the corpus's channels")
+        if self.states.size == 0:
+            raise InputError("there are no states to ask about")
+        if self.states.min() < -STATE_LIMIT:
+            raise InputError(f"state values must lie within +-{STATE_LIMIT} units of 1/{STATE_UNIT}")
+        if not (0 < self.level.signal <= 1 and 0 < self.level.noise):
+            raise UsageError("a machine needs a level with some signal and some noise")
+        if self.exclusions and len(self.exclusions) != len(self.states):
+            raise UsageError("give one exclusion for each state, or none")
+        if self.admission.whole != "no" and any(e.radius for e in self.exclusions):
+            raise UsageError("a whole-image machine leaves out whole items, not places")
+        if self.admission.whole != "no" and self.states.shape[1:] != self.images.shape[1:]:
+            raise UsageError("a whole-image machine makes pictures of the corpus's own size")
+
+    @property
+    def span(self) -> int:
+        """Score units in a place, worth 15 bits of weight: 15 s^2 4080 255 ln 2 / a, rounded."""
+        a, s = self.level.signal, self.level.noise
+        span = 15.0 * LN2 * STATE_UNIT * PIXEL_UNIT * s * s / a
+        if not 15.5 < span < 2.0**61:
+            raise UsageError(f"the level signal {a:g}, noise {s:g} is beyond what the state grid can tell apart")
+        return round(span)
+
+    def exclusion(self, state: int) -> Exclusion:
+        """The exclusion of one state."""
+        return self.exclusions[state] if self.exclusions else Exclusion()
