@@ -1,7 +1,7 @@
 """What Smalti says when it cannot do what was asked.
 
-Every error a person can cause is a `SmaltiError` whose message is one sentence: it names the file or the value, says what is
-wrong with it, and what to do. The command line prints the sentence and exits with `exit_code`.
+Every error a person can cause is a `SmaltiError` whose message is one sentence: it names the file or the value, says
+what is wrong with it, and what to do. The command line prints the sentence and exits with `exit_code`.
 """
 
 from __future__ import annotations

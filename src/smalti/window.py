@@ -1,15 +1,16 @@
 """How local a machine is: which corpus sites may serve which state sites, and patch sizes over the noise.
 
-A window is a square of odd side P = 2 h + 1 around a site. An `Admission` lists pairs of rectangles: the state sites of one may take their sources from the corpus sites of the other.
-Along each axis a pair is either free (any place inside the corpus range) or fixed (the place with the same offset). Padding says what the
-state's windows see beyond its edge; corpus windows see zeros there.
+A window is a square of odd side P = 2 h + 1 around a site. An `Admission` lists pairs of rectangles: the state sites
+of one may take their sources from the corpus sites of the other. Along each axis a pair is either free (any place
+inside the corpus range) or fixed (the place with the same offset). Padding says what the state's windows see beyond
+its edge; corpus windows see zeros there.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -39,19 +40,32 @@ class Span:
         """Whether no state place is in it."""
         return self.state0 >= self.state1
 
+    def within(self, begin: int, end: int) -> Span:
+        """The part of it whose state places lie in [begin, end)."""
+        low, high = max(self.state0, begin), min(self.state1, end)
+        if self.place == "free":
+            return replace(self, state0=low, state1=high)
+        shift = self.corpus0 - self.state0
+        return Span(low, high, low + shift, high + shift, "fixed")
+
 
 @dataclass(frozen=True)
 class Admission:
     """Which corpus sites may serve which state sites, for one patch size, state size and corpus size.
 
-    `pairs` holds (rows, columns). `whole` other than "no" means whole-image machines, one weight for all sites: then `half` is 0 and
-    `pairs` is empty.
+    `pairs` holds (rows, columns). `whole` other than "no" means whole-image machines, one weight for all sites: then
+    `half` is 0 and `pairs` is empty.
     """
 
     half: int
     padding: Padding
     pairs: tuple[tuple[Span, Span], ...]
     whole: Whole = "no"
+
+    def within(self, rows: tuple[int, int], columns: tuple[int, int]) -> Admission:
+        """The same for state rows [begin, end) and columns [begin, end) only; the other sites get no sources."""
+        pairs = tuple((r.within(*rows), c.within(*columns)) for r, c in self.pairs)
+        return replace(self, pairs=tuple((r, c) for r, c in pairs if not (r.empty or c.empty)))
 
     def pad(self, states: NDArray[np.int16]) -> NDArray[np.int16]:
         """States (B, H, W, C) with `half` more sites on each side, (B, H + 2 half, W + 2 half, C)."""
@@ -71,20 +85,24 @@ def inside_axis(state: int, corpus: int, half: int) -> tuple[Span, ...]:
     """Each place takes its sources from all places whose window lies inside the corpus item."""
     if corpus < 2 * half + 1:
         raise UsageError(
-            f"a patch of {2 * half + 1} does not fit inside pictures of side {corpus}: use smaller scales or larger pictures"
+            f"a patch of {2 * half + 1} does not fit inside pictures of side {corpus}: "
+            "use smaller scales or larger pictures"
         )
     return (Span(0, state, half, corpus - half, "free"),)
 
 
 def border_axis(state: int, corpus: int, half: int) -> tuple[Span, ...]:
-    """Places whose window crosses an edge take the place at the same distance from that edge; inner places any inner place."""
+    """Places whose window crosses an edge take the place at the same distance from that edge; inner places any inner
+    place.
+    """
     if state == corpus:
         if corpus <= 2 * half:
             return (Span(0, state, 0, corpus, "fixed"),)
     elif min(state, corpus) < 2 * half or (state > 2 * half and corpus <= 2 * half):
         raise UsageError(
             f"a patch of {2 * half + 1} would see both edges of a picture of side {min(state, corpus)}, "
-            f"which is possible only where output and corpus have the same size ({state} and {corpus} here): use smaller scales"
+            f"which is possible only where output and corpus have the same size ({state} and {corpus} here): "
+            "use smaller scales"
         )
     spans = (
         Span(0, half, 0, half, "fixed"),
@@ -101,7 +119,7 @@ def check_patch_size(size: int) -> int:
     return size // 2
 
 
-# Published for the ResNet on CIFAR-10, lowest noise first (Kamb & Ganguli 2025, theory.md section 2).
+# Published for the ResNet on CIFAR-10, lowest noise first (Kamb & Ganguli 2025).
 PAPER_CIFAR10 = (3, 3, 3, 3, 5, 5, 5, 7, 7, 7, 7, 9, 9, 11, 11, 13, 15, 17, 17, 17)
 NAMED_SCALES = {"paper-cifar10": PAPER_CIFAR10}
 
@@ -143,7 +161,9 @@ class Scales:
         from smalti.noise import schedule
 
         if name not in NAMED_SCALES:
-            raise UsageError(f"no scales are named {name!r}: choose from {', '.join(NAMED_SCALES)}, or list sizes such as 3,5,7")
+            raise UsageError(
+                f"no scales are named {name!r}: choose from {', '.join(NAMED_SCALES)}, or list sizes such as 3,5,7"
+            )
         return cls.listed(NAMED_SCALES[name], schedule=schedule("cosine"))
 
     def at(self, level: Level) -> int:

@@ -1,8 +1,9 @@
 """Powers and logarithms of two from IEEE operations alone.
 
-The C library's `exp2` and `log2`, and NumPy's vectorised ones, differ in the last bit from machine to machine. On the way from scores
-to results Smalti therefore uses these, which round each addition, multiplication and division on its own and so give the same bytes
-everywhere. They are accurate to about one unit in the last place (`tests/test_arithmetic.py`).
+The C library's `exp2` and `log2`, and NumPy's vectorised ones, differ in the last bit from machine to machine. On the
+way from scores to results Smalti therefore uses these, which round each addition, multiplication and division on its
+own and so give the same bytes everywhere. They are accurate to about one unit in the last place
+(`tests/test_arithmetic.py`).
 """
 
 from __future__ import annotations
@@ -83,8 +84,9 @@ def integer_weights(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Places, 30-bit weights and logarithms of scores; same shapes. Tier: bitwise.
 
-    A score n G + r (G = `span`, 0 <= r < G) has the place n and the weight trunc(2^(15 + 15 r / G)) in units of 2^(15 (n - 1)). The last
-    array is log2 of the weight above its place, 15 r / G, in steps of 1/4096. float32 from r on, as in the kernel.
+    A score n G + r (G = `span`, 0 <= r < G) has the place n and the weight trunc(2^(15 + 15 r / G)) in units of 2^(15
+    (n - 1)). The last array is log2 of the weight above its place, 15 r / G, in steps of 1/4096. float32 from r on,
+    as in the kernel.
     """
     place = scores // span
     f = (scores - place * span).astype(np.float32) * np.float32(15.0 / span)

@@ -1,7 +1,7 @@
 """The definition, in NumPy integers, written to be read: what the kernel must equal byte for byte.
 
-It looks at one state site at a time, takes the admitted patches out one by one, and adds up their weights one after the other.
-Far too slow for real use; the tests compare it with the kernel.
+It looks at one state site at a time, takes the admitted patches out one by one, and adds up their weights one after
+the other. Far too slow for real use; the tests compare it with the kernel.
 """
 
 from __future__ import annotations
@@ -51,16 +51,17 @@ def sums(query: Query, *, spread: bool = False) -> Partial:
 
 
 def sites(query: Query, state: int):
-    """Each state site with the scores of its admitted corpus sites: (y, x, list of scores per item, list of pixels per item).
+    """Each state site with the scores of its admitted corpus sites: (y, x, list of scores per item, list of pixels
+    per item).
 
-    Scores are lists of integers E; pixels are arrays (admitted, C). For whole-image machines an admitted site is an item or a shift of
-    it, and its score is the same for all state sites.
+    Scores are lists of integers E; pixels are arrays (admitted, C). For whole-image machines an admitted site is an
+    item or a shift of it, and its score is the same for all state sites.
     """
     q = centred(query.images)
     x_t = query.states[state].astype(np.int64)
     eight_a = 8.0 * query.level.signal
     height, width, _ = x_t.shape
-    items, corpus_height, corpus_width, channels = q.shape
+    items, channels = len(q), q.shape[3]
     if query.admission.whole != "no":
         every = query.admission.whole == "every-shift"
         shifts = [(dy, dx) for dy in range(height if every else 1) for dx in range(width if every else 1)]
@@ -73,7 +74,9 @@ def sites(query: Query, state: int):
         return
     half = query.admission.half
     size = 2 * half + 1
-    state_windows = sliding_window_view(query.admission.pad(query.states)[state].astype(np.int64), (size, size), axis=(0, 1))  # pyright: ignore[reportCallIssue, reportArgumentType]
+    state_windows = sliding_window_view(
+        query.admission.pad(query.states)[state].astype(np.int64), (size, size), axis=(0, 1)
+    )  # pyright: ignore[reportCallIssue, reportArgumentType]
     padded = np.pad(q, ((0, 0), (half, half), (half, half), (0, 0)))
     corpus_windows = sliding_window_view(padded, (size, size), axis=(1, 2))  # pyright: ignore[reportCallIssue, reportArgumentType]
     exclusion = query.exclusion(state)

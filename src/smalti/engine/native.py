@@ -1,6 +1,7 @@
 """The same sums from the compiled kernel (src/kernel), on threads and vector units.
 
-Long walks are cut into shards of the corpus, whose sums merge exactly, so that progress can be shown and a person can interrupt.
+Long walks are cut into shards of the corpus, whose sums merge exactly, so that progress can be shown and a person can
+interrupt.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def default_target() -> str:
     if wanted is None:
         return next(iter(targets()))
     if wanted not in targets():
-        raise UsageError(f"SMALTI_KERNEL={wanted} is not a kernel of this processor: choose from {', '.join(targets())}")
+        raise UsageError(
+            f"SMALTI_KERNEL={wanted} is not a kernel of this processor: choose from {', '.join(targets())}"
+        )
     return wanted
 
 
@@ -117,9 +120,17 @@ def sums(
 
 
 def sources(
-    query: Query, total: Partial, *, keep: int, threads: int | None = None, target: str | None = None
+    query: Query,
+    total: Partial,
+    *,
+    keep: int,
+    items: NDArray[np.int64] | None = None,
+    threads: int | None = None,
+    target: str | None = None,
 ) -> Sources:
     """The `keep` best sources of each site, with exact weights; `total` are the sums of the same query. Tier: bitwise.
+
+    `items` renames the items of the query, int64 (N,).
 
     Equal scores are listed by item, row and column.
     """
@@ -137,7 +148,7 @@ def sources(
     mass = np.where(present, (weight << SLICE_BITS) >> (SLICE_BITS * down), 0)
     whole = total.totals()[..., 0]
     return Sources(
-        item=np.where(present, item, -1),
+        item=np.where(present, item if items is None else items[np.where(present, item, 0)], -1),
         row=np.where(present, row, -1),
         column=np.where(present, column, -1),
         weight=mass / whole[..., None],
@@ -148,7 +159,8 @@ def sources(
 def shares(
     query: Query, total: Partial, items: NDArray[np.int64], *, threads: int | None = None, target: str | None = None
 ) -> NDArray[np.float64]:
-    """The share of each of the items at each site, float64 (len(items), B, H, W); `total` are the sums over the whole corpus.
+    """The share of each of the items at each site, float64 (len(items), B, H, W); `total` are the sums over the whole
+    corpus.
 
     Tier: bitwise.
     """
@@ -166,7 +178,18 @@ def shares(
 def _arguments(query: Query, threads: int | None, target: str | None) -> dict[str, object]:
     rects = np.array(
         [
-            (r.state0, r.state1, c.state0, c.state1, r.corpus0, r.corpus1, c.corpus0, c.corpus1, r.place == "fixed", c.place == "fixed")
+            (
+                r.state0,
+                r.state1,
+                c.state0,
+                c.state1,
+                r.corpus0,
+                r.corpus1,
+                c.corpus0,
+                c.corpus1,
+                r.place == "fixed",
+                c.place == "fixed",
+            )
             for r, c in query.admission.pairs
         ],
         np.int32,
@@ -207,7 +230,9 @@ def _shards(query: Query) -> Iterator[Query]:
             images=query.images[begin:end],
             exclusions=tuple(
                 Exclusion(
-                    (min(max(e.items[0], begin), end) - begin, min(max(e.items[1], begin), end) - begin), e.offset, e.radius
+                    (min(max(e.items[0], begin), end) - begin, min(max(e.items[1], begin), end) - begin),
+                    e.offset,
+                    e.radius,
                 )
                 for e in query.exclusions
             ),

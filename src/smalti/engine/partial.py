@@ -1,8 +1,9 @@
 """Sums over sources that do not depend on their order, and can be merged and taken apart.
 
-A source with the score E = n G + r has a 30-bit weight in units of 2^(15 (n - 1)) (`arithmetic.integer_weights`). Its upper 15 bits count
-at place n, its lower 15 bits at place n - 1. A site keeps the sums at the place T of its highest source and at the two below it; what lies lower is dropped, source by source. So the
-sums are functions of the set of sources, and those of an item are whole numbers that add up to those of the corpus.
+A source with the score E = n G + r has a 30-bit weight in units of 2^(15 (n - 1)) (`arithmetic.integer_weights`). Its
+upper 15 bits count at place n, its lower 15 bits at place n - 1. A site keeps the sums at the place T of its highest
+source and at the two below it; what lies lower is dropped, source by source. So the sums are functions of the set of
+sources, and those of an item are whole numbers that add up to those of the corpus.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class Partial:
     """Exact sums over a set of sources at each site. Tier: bitwise.
 
     place: int64 (B, H, W), the highest place; NO_PLACE where there is no source.
-    slices: int64 (B, H, W, Q, 3), sums at places place - 2, place - 1, place. Q = 1 + C: weight, then weight times q for each channel; one more, weight times
-        log2 weight, when the entropy is wanted.
+    slices: int64 (B, H, W, Q, 3), sums at places place - 2, place - 1, place. Q = 1 + C: weight, then weight times q
+        for each channel; one more, weight times log2 weight, when the entropy is wanted.
     channels: C.
     """
 
@@ -58,12 +59,15 @@ class Partial:
         """The sums without the sources of `part`, which must all be in here. Same bytes as never having had them.
 
         Raises:
-            RecomputeError: where `part` holds all sources at a site's highest place, so that the rest would be kept more finely.
+            RecomputeError: where `part` holds all sources at a site's highest place, so that the rest would be kept
+                more finely.
         """
         slices = self.slices - part.raised(self.place)
         alone = (slices[..., 0, SLICES - 1] == 0) & (self.place != NO_PLACE)
         if alone.any():
-            raise RecomputeError(f"{int(alone.sum())} sites owe their scale to what is taken away: compute the rest anew")
+            raise RecomputeError(
+                f"{int(alone.sum())} sites owe their scale to what is taken away: compute the rest anew"
+            )
         return Partial(self.place, slices, self.channels)
 
     def raised(self, place: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -73,7 +77,9 @@ class Partial:
         out = np.zeros_like(self.slices)
         for j in range(SLICES):
             taken = np.minimum(j + steps, SLICES - 1)[..., None, None]
-            out[..., j] = np.where((j + steps < SLICES)[..., None], np.take_along_axis(self.slices, taken, -1)[..., 0], 0)
+            out[..., j] = np.where(
+                (j + steps < SLICES)[..., None], np.take_along_axis(self.slices, taken, -1)[..., 0], 0
+            )
         return out
 
     def totals(self) -> NDArray[np.float64]:

@@ -4,9 +4,10 @@ The score of a state site i and a corpus site j is the integer
 
     E(i, j) = sum over the window of X q  -  rint(8 a * sum over the window of q^2)
 
-with X the state in units of 1/4080, q = 2u - 255 the centred pixel, a the signal level. exp(logit) of theory.md section 1 is proportional to
-2^(15 E / G), where G, the span of a place, is rounded to a whole number of score units. The two roundings move a base-2 logit by at most half a
-unit of E, and all of them by the common factor 1 +- 1/(2 G).
+with X the state in units of 1/4080, q = 2u - 255 the centred pixel, a the signal level. With logit = -|x - a k|^2 /
+(2 s^2), exp(logit) is proportional to 2^(15 E / G), where G, the span of a place, is rounded to a whole number of
+score units. The two roundings move a base-2 logit by at most half a unit of E, and all of them by the common factor 1
++- 1/(2 G).
 """
 
 from __future__ import annotations
@@ -19,11 +20,9 @@ from numpy.typing import NDArray
 
 from smalti.engine.arithmetic import LN2
 from smalti.errors import InputError, UsageError
-from smalti.noise import Level
+from smalti.noise import STATE_LIMIT, STATE_UNITS, Level
 from smalti.window import Admission
 
-STATE_UNIT = 4080
-STATE_LIMIT = 32767
 PIXEL_UNIT = 255
 
 
@@ -31,7 +30,8 @@ PIXEL_UNIT = 255
 class Exclusion:
     """Corpus sites that may not serve a state, for leave-one-out.
 
-    items: items [begin, end) are left out. offset, radius: sites whose displacement (corpus site minus state site) is within
+    items: items [begin, end) are left out. offset, radius: sites whose displacement (corpus site minus state site) is
+        within
     `radius` - 1 of `offset` on both axes are left out; radius 0 leaves none out.
     """
 
@@ -70,8 +70,8 @@ class Query:
         if self.states.size == 0:
             raise InputError("there are no states to ask about")
         if self.states.min() < -STATE_LIMIT:
-            raise InputError(f"state values must lie within +-{STATE_LIMIT} units of 1/{STATE_UNIT}")
-        if not (0 < self.level.signal <= 1 and 0 < self.level.noise):
+            raise InputError(f"state values must lie within +-{STATE_LIMIT} units of 1/{STATE_UNITS}")
+        if not (0 < self.level.signal <= 1 and self.level.noise > 0):
             raise UsageError("a machine needs a level with some signal and some noise")
         if self.exclusions and len(self.exclusions) != len(self.states):
             raise UsageError("give one exclusion for each state, or none")
@@ -84,7 +84,7 @@ class Query:
     def span(self) -> int:
         """Score units in a place, worth 15 bits of weight: 15 s^2 4080 255 ln 2 / a, rounded."""
         a, s = self.level.signal, self.level.noise
-        span = 15.0 * LN2 * STATE_UNIT * PIXEL_UNIT * s * s / a
+        span = 15.0 * LN2 * STATE_UNITS * PIXEL_UNIT * s * s / a
         if not 15.5 < span < 2.0**61:
             raise UsageError(f"the level signal {a:g}, noise {s:g} is beyond what the state grid can tell apart")
         return round(span)

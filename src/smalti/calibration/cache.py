@@ -1,0 +1,44 @@
+"""Calibrations kept between runs, by what they are a function of."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from smalti.calibration.leave_one_out import Calibration, calibrate
+from smalti.corpus import ImageCorpus
+from smalti.errors import InputError
+from smalti.progress import SILENT, Progress
+from smalti.sampling.files import write_file
+
+
+def cache_folder() -> Path:
+    """Where calibrations are kept: $SMALTI_CACHE, else $XDG_CACHE_HOME/smalti, else ~/.cache/smalti."""
+    if os.environ.get("SMALTI_CACHE"):
+        return Path(os.environ["SMALTI_CACHE"])
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "smalti"
+
+
+def cached_calibration(
+    corpus: ImageCorpus, *, progress: Progress = SILENT, **settings: Any
+) -> tuple[Calibration, Path | None]:
+    """`calibrate` with the settings, or its result from an earlier call. Tier: bitwise, as `calibrate`.
+
+    Returns:
+        The calibration, and the file it was read from (None if it was computed now). A cache that cannot be written
+        is no error.
+    """
+    described = "\n".join(f"{k}={settings[k]!r}" for k in sorted(settings))
+    key = hashlib.sha256(f"smalti calibration 1\n{corpus.digest}\n{described}".encode()).hexdigest()
+    path = cache_folder() / "calibrations" / f"{key[:32]}.json"
+    with contextlib.suppress(OSError, InputError, UnicodeDecodeError):
+        return Calibration.from_json(path.read_text("utf-8"), origin=str(path)), path
+    found = calibrate(corpus, progress=progress, **settings)
+    with contextlib.suppress(OSError, InputError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, found.to_json().encode())
+    return found, None
