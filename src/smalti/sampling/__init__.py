@@ -1,0 +1,26 @@
+"""From noise to samples: samplers, the traces they leave, and run folders."""
+
+from smalti.sampling.ddim import DDIM, Denoiser, Step, Steps
+from smalti.sampling.pictures import beside_nearest, grid, png_bytes, trajectory
+from smalti.sampling.run import Difference, Report, Request, RunRecord, read_run, verify, write_run
+from smalti.sampling.trace import Sample, Trace
+
+__all__ = [
+    "DDIM",
+    "Denoiser",
+    "Difference",
+    "Report",
+    "Request",
+    "RunRecord",
+    "Sample",
+    "Step",
+    "Steps",
+    "Trace",
+    "beside_nearest",
+    "grid",
+    "png_bytes",
+    "read_run",
+    "trajectory",
+    "verify",
+    "write_run",
+]

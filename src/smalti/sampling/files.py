@@ -1,0 +1,83 @@
+"""Writing files so that a reader sees the whole of a file or none of it, whenever the machine stops.
+
+The content goes to a temporary file in the same folder, is forced to the disk, and takes the place of the old file in
+one operation of the file system. What a killed process leaves behind is a file whose name `is_leftover` recognises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from smalti.errors import InputError
+
+__all__ = ["is_leftover", "said_plainly", "write_file"]
+
+_LEFTOVER = re.compile(r"\..+\.[0-9]+\.partial")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a file, replacing one that is there: all of the content or, if anything fails, nothing.
+
+    Args:
+        path: the file.
+        content: its content.
+
+    Raises:
+        InputError: the disk is full, or the file cannot be written for another reason.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with said_plainly(path):
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+            _sync_folder(path.parent)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            raise
+
+
+@contextlib.contextmanager
+def said_plainly(path: Path) -> Iterator[None]:
+    """Turns what the file system says while something is written into one sentence.
+
+    Args:
+        path: the file or folder that is written; named in the sentence.
+
+    Raises:
+        InputError: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InputError(
+                f"The disk is full: {path} could not be written; free some space and run the same command again, "
+                "with --resume for a run (what is finished is kept)."
+            ) from error
+        raise InputError(
+            f"{path} cannot be written ({error.strerror or error}); choose a place where files can be created."
+        ) from error
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a file is the unfinished work of a process that was stopped inside `write_file`."""
+    return _LEFTOVER.fullmatch(path.name) is not None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Forces the new name to the disk; some file systems cannot, and need no telling."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

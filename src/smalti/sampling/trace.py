@@ -1,0 +1,259 @@
+"""What a run leaves: the pictures, and what a receipt needs to say where they came from.
+
+A receipt takes the posterior again, with shares, at states that the run passed through. So a trace keeps the state of
+every step exactly (16 bits a value), the last posterior mean exactly (the finished picture before rounding to
+pixels), and the denoised estimate of every step as pixels, which costs half as much as the states and shows how a
+picture came about.
+
+On disk a trace is one safetensors file: tensors `images`, `states`, `estimates`, `means`, and one metadata entry
+`smalti` that holds the rest as JSON. One entry, not several, because the library writes several in random order, and
+equal traces must be equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smalti.errors import InputError, UsageError
+from smalti.noise import Level
+from smalti.sampling.files import write_file
+
+__all__ = ["Sample", "Trace"]
+
+_FORMAT = "smalti.trace/1"
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One seed's part of a trace; the arrays are views of the trace's.
+
+    Attributes:
+        seed: the seed.
+        image: the finished picture. uint8, shape (H, W, C).
+        states: the state at which each step's posterior was taken, in units of 1/4080. int16, shape (steps, H, W, C).
+        estimates: posterior mean of each step, as pixels. uint8, shape (steps, H, W, C).
+        mean: posterior mean of the last step, in [-1, 1]. float64, shape (H, W, C).
+        levels: the levels, noisiest first. Shape (steps,).
+        settings: what else decided the sample, see `DDIM.settings`.
+        corpus_digest: digest of the corpus.
+    """
+
+    seed: int
+    image: NDArray[np.uint8]
+    states: NDArray[np.int16]
+    estimates: NDArray[np.uint8]
+    mean: NDArray[np.float64]
+    levels: tuple[Level, ...]
+    settings: Mapping[str, Any]
+    corpus_digest: str
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """The pictures of a run and the way to them. `trace[k]` is the k-th sample, `trace.of_seed(seed)` the one of a
+    seed.
+
+    Attributes:
+        images: the finished pictures. uint8, shape (S, H, W, C).
+        states: the state at which each step's posterior was taken, in units of 1/4080. int16, shape (S, steps, H, W,
+            C).
+        estimates: posterior mean of each step, as pixels; the last is the picture. uint8, shape (S, steps, H, W, C).
+        means: posterior mean of the last step, in [-1, 1]. float64, shape (S, H, W, C).
+        levels: the levels, noisiest first. Shape (steps,).
+        seeds: the seeds. Shape (S,).
+        settings: what else decided the samples, see `DDIM.settings`; JSON values.
+        corpus_digest: digest of the corpus, hexadecimal.
+
+    Raises:
+        UsageError: the arrays do not belong together.
+    """
+
+    images: NDArray[np.uint8]
+    states: NDArray[np.int16]
+    estimates: NDArray[np.uint8]
+    means: NDArray[np.float64]
+    levels: tuple[Level, ...]
+    seeds: tuple[int, ...]
+    settings: Mapping[str, Any]
+    corpus_digest: str
+
+    def __post_init__(self) -> None:
+        shape = (len(self.seeds), *self.images.shape[1:])
+        walk = (shape[0], len(self.levels), *shape[1:])
+        expected = {"images": ("uint8", shape), "states": ("int16", walk), "estimates": ("uint8", walk)}
+        for name, (dtype, wanted) in (expected | {"means": ("float64", shape)}).items():
+            array = getattr(self, name)
+            if array.dtype != dtype or array.shape != wanted or array.ndim < 4:
+                raise UsageError(
+                    f"The {name} of {shape[0]} samples of {len(self.levels)} steps are {dtype} of shape {wanted}, but "
+                    f"they are {array.dtype} of shape {array.shape}."
+                )
+        if not np.array_equal(self.images, self.estimates[:, -1]):
+            raise UsageError("The pictures of a trace are the estimates of its last step, but they differ.")
+
+    @property
+    def steps(self) -> int:
+        """Number of steps."""
+        return len(self.levels)
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def __getitem__(self, index: int) -> Sample:
+        """The sample at a place of the trace, as views.
+
+        Args:
+            index: place, from 0; negative counts from the end.
+
+        Raises:
+            IndexError: there is no such place.
+        """
+        place = range(len(self.seeds))[index]
+        return Sample(
+            seed=self.seeds[place],
+            image=self.images[place],
+            states=self.states[place],
+            estimates=self.estimates[place],
+            mean=self.means[place],
+            levels=self.levels,
+            settings=self.settings,
+            corpus_digest=self.corpus_digest,
+        )
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[place] for place in range(len(self)))
+
+    def of_seed(self, seed: int) -> Sample:
+        """The sample of a seed, as views.
+
+        Args:
+            seed: one of `seeds`.
+
+        Raises:
+            UsageError: the trace has no such seed.
+        """
+        if seed not in self.seeds:
+            raise UsageError(f"The trace has no sample of seed {seed}; it has {_listed(self.seeds)}.")
+        return self[self.seeds.index(seed)]
+
+    def only(self, place: int) -> Trace:
+        """A trace of one sample.
+
+        Args:
+            place: place of the sample, from 0.
+        """
+        one = slice(place, place + 1)
+        return Trace(
+            images=self.images[one],
+            states=self.states[one],
+            estimates=self.estimates[one],
+            means=self.means[one],
+            levels=self.levels,
+            seeds=self.seeds[one],
+            settings=self.settings,
+            corpus_digest=self.corpus_digest,
+        )
+
+    def same_request(self, other: Trace) -> bool:
+        """Whether two traces have the same levels, settings, corpus and picture size, whatever their seeds."""
+        return (
+            self.levels == other.levels
+            and dict(self.settings) == dict(other.settings)
+            and self.corpus_digest == other.corpus_digest
+            and self.images.shape[1:] == other.images.shape[1:]
+        )
+
+    @classmethod
+    def join(cls, traces: Sequence[Trace]) -> Trace:
+        """One trace of the samples of several, in order.
+
+        Args:
+            traces: at least one, all of one request.
+
+        Raises:
+            UsageError: there is none, or they are not of one request.
+        """
+        if not traces or not all(traces[0].same_request(trace) for trace in traces):
+            raise UsageError("Traces can be joined only if there is one at least and all have the same settings.")
+        return cls(
+            images=np.concatenate([trace.images for trace in traces]),
+            states=np.concatenate([trace.states for trace in traces]),
+            estimates=np.concatenate([trace.estimates for trace in traces]),
+            means=np.concatenate([trace.means for trace in traces]),
+            levels=traces[0].levels,
+            seeds=tuple(seed for trace in traces for seed in trace.seeds),
+            settings=traces[0].settings,
+            corpus_digest=traces[0].corpus_digest,
+        )
+
+    def to_bytes(self) -> bytes:
+        """The trace as the content of a safetensors file; equal traces give equal bytes. Tier: *bitwise*."""
+        from safetensors.numpy import save
+
+        tensors = {
+            name: np.ascontiguousarray(getattr(self, name)) for name in ("images", "states", "estimates", "means")
+        }
+        record = {
+            "format": _FORMAT,
+            "levels": [[level.time, level.signal, level.noise] for level in self.levels],
+            "seeds": list(self.seeds),
+            "settings": dict(self.settings),
+            "corpus_digest": self.corpus_digest,
+        }
+        return save(tensors, metadata={"smalti": json.dumps(record, sort_keys=True, allow_nan=False)})
+
+    def save(self, path: str | Path) -> None:
+        """Writes the trace to a file, all of it or nothing.
+
+        Args:
+            path: the file, by custom `trace.safetensors`.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        write_file(Path(path), self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trace:
+        """Reads a trace that `save` wrote.
+
+        Args:
+            path: the file.
+
+        Raises:
+            InputError: the file cannot be read, or is not a complete trace.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(path), framework="numpy") as file:
+                record = json.loads((file.metadata() or {})["smalti"])
+                if record["format"] != _FORMAT:
+                    raise InputError(
+                        f"{path} is a trace in the format {record['format']!r}; this Smalti reads {_FORMAT!r}."
+                    )
+                return cls(
+                    **{name: file.get_tensor(name) for name in ("images", "states", "estimates", "means")},
+                    levels=tuple(Level(*level) for level in record["levels"]),
+                    seeds=tuple(record["seeds"]),
+                    settings=record["settings"],
+                    corpus_digest=record["corpus_digest"],
+                )
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror or error}); give the path of a trace.") from error
+        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{path} is not a complete trace written by Smalti; run the request again to make it."
+            ) from error
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    shown = ", ".join(str(seed) for seed in seeds[:8])
+    return shown if len(seeds) <= 8 else f"{shown} and {len(seeds) - 8} more"
