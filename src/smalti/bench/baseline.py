@@ -1,7 +1,8 @@
 """The same posterior mean by matrix products: what one writes in an afternoon with NumPy.
 
-Patches are unfolded into rows; a float32 product gives all inner products of a block; then exp and a weighted sum, with a running maximum. It covers the inner
-sites only (no borders) and gives float32 means, so it does a little less than the engine.
+Patches are unfolded into rows; a float32 product gives all inner products of a block; then exp and a weighted sum,
+with a running maximum. It covers the inner sites only (no borders) and gives float32 means, so it does a little less
+than the engine.
 
 `answer_questions` runs in a process of its own, where BLAS is held to one thread and blocks are shared out to cores.
 """

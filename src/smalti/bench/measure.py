@@ -62,7 +62,8 @@ class Measurement:
         seconds: of the engine.
         engine: pairs per second.
         plain: pairs per second of the baseline, blocks one after the other, BLAS on all cores.
-        shared: pairs per second of the baseline, a block on each core, BLAS on one thread. Of both the best of several block sizes; None: not measured.
+        shared: pairs per second of the baseline, a block on each core, BLAS on one thread. Of both the best of several
+            block sizes; None: not measured.
     """
 
     case: Case
