@@ -14,7 +14,7 @@ compilers := $(if $(filter default undefined,$(origin CXX)),c++ g++ clang++,'$(C
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench docs format venv clean FORCE
+.PHONY: help demo test bench studies docs format venv clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -30,8 +30,12 @@ test: .venv/.dev ## lint, check the types and run all tests
 	.venv/bin/basedpyright --pythonpath .venv/bin/python
 	.venv/bin/python -m pytest -n auto
 
-bench: .venv/.smalti ## measure the kernel against a plain matrix product
+bench: .venv/.smalti ## measure the engine against plain matrix products, and time real samples
 	.venv/bin/smalti bench
+	.venv/bin/python bench/mnist.py
+
+studies: .venv/.smalti ## run the studies whose results the documentation shows (minutes)
+	.venv/bin/python bench/studies/consistency.py
 
 docs: .venv/.docs ## build the documentation in docs/_build/html
 	.venv/bin/python -m sphinx -W --keep-going -b html docs docs/_build/html
