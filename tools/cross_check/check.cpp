@@ -1,0 +1,90 @@
+// Runs the kernel's instruction sets on sixty small problems and prints a checksum of all results for each of them.
+// Built for two processors it shows whether they agree: see check.sh.
+#include <cmath>
+#include <cstdio>
+#include <vector>
+
+#include "engine.hpp"
+#include "targets.hpp"
+
+using namespace smalti;
+
+namespace {
+
+class Random {  // xorshift64
+ public:
+  uint32_t operator()() {
+    state_ ^= state_ << 13;
+    state_ ^= state_ >> 7;
+    state_ ^= state_ << 17;
+    return uint32_t(state_ >> 16);
+  }
+
+ private:
+  uint64_t state_ = 88172645463325252ull;
+};
+
+class Checksum {  // FNV-1a on 64-bit words
+ public:
+  void add(int64_t v) { value = (value ^ uint64_t(v)) * 1099511628211ull; }
+  uint64_t value = 1469598103934665603ull;
+};
+
+void run_case(int c, const Target* target, Random& random, Checksum& sum) {
+  const int channels[] = {1, 3, 4};
+  const double signals[] = {.05, .5, .9, .999};
+  const bool whole = c % 10 == 9;
+  const int C = channels[c % 3], h = whole ? 0 : (c / 3) % 4, H = 8 + c % 5, W = 9 + c % 7, N = 1 + c % 21, B = 2;
+  const double a = signals[c % 4];
+  const int64_t span = std::llrint(15 * 0.6931471805599453 * 4080 * 255 * (1 - a * a) / a);
+  std::vector<uint8_t> pixels(size_t(N) * H * W * C);
+  for (auto& p : pixels) p = c % 2 ? uint8_t(random()) : (random() & 1 ? 255 : 0);
+  std::vector<int16_t> states(size_t(B) * (H + 2 * h) * (W + 2 * h) * C);
+  for (auto& x : states) x = int16_t(int(random() % 24000) - 12000);
+  std::vector<Exclusion> exclusions(B, Exclusion{0, 0, 0, 0, 0});
+  if (c % 4 == 1 && !whole) exclusions[1] = {0, 0, 1, 0, 2};
+  if (c % 4 == 2 && N > 2) exclusions[0] = {1, 2, 0, 0, 0};
+
+  Request q{};
+  q.problem = {{pixels.data(), N, H, W, C}, h, a, span, float(15.0 / double(span))};
+  q.states = B;
+  q.height = H;
+  q.width = W;
+  q.padded = states.data();
+  q.exclusions = exclusions.data();
+  q.shifts = whole && c % 20 == 9;
+  q.threads = 2;
+  q.target = target;
+  if (!whole) {
+    q.rects.push_back({h, H - h, h, W - h, h, H - h, h, W - h, 0, 0});
+    if (h) q.rects.push_back({0, h, h, W - h, 0, h, h, W - h, 1, 0});
+    if (h) q.rects.push_back({0, h, 0, h, 0, h, 0, h, 1, 1});
+  }
+  const int quantities = 1 + C + c % 2;
+  std::vector<int64_t> place(size_t(B) * H * W, kNoPlace), slices(place.size() * quantities * kSlices);
+  Sums sums{int64_t(place.size()), quantities, place.data(), slices.data()};
+  run(q, sums);
+  for (int64_t v : place) sum.add(v);
+  for (int64_t v : slices) sum.add(v);
+  if (whole) return;
+  q.keep = 5;
+  std::vector<Source> sources(place.size() * 5);
+  std::vector<int32_t> kept(place.size());
+  run_sources(q, sources.data(), kept.data());
+  for (size_t i = 0; i < kept.size(); ++i)
+    for (int j = 0; j < kept[i]; ++j) {
+      const Source& s = sources[i * 5 + j];
+      for (int64_t v : {s.score, s.item, int64_t(s.y), int64_t(s.x)}) sum.add(v);
+    }
+}
+
+}  // namespace
+
+int main() {
+  for (const Target* target : usable_targets()) {
+    Random random;
+    Checksum sum;
+    for (int c = 0; c < 60; ++c) run_case(c, target, random, sum);
+    std::printf("%-7s %016llx\n", target->name, static_cast<unsigned long long>(sum.value));
+  }
+}
