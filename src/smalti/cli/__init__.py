@@ -1,0 +1,5 @@
+"""What a person touches: the program `smalti`."""
+
+from smalti.cli.app import app, main
+
+__all__ = ["app", "main"]

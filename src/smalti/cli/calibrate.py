@@ -1,0 +1,182 @@
+"""`smalti calibrate`: patch sizes over the noise, found by leaving pictures out."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smalti.calibration import Calibration, cached_calibration
+from smalti.cli import options as opt
+from smalti.cli.scales import basis
+from smalti.cli.sources import open_source
+from smalti.cli.terminal import columns, progress, say, say_json, tell_notes, took
+from smalti.corpus.decode import shown
+from smalti.errors import InputError, UsageError
+from smalti.sampling.files import said_plainly, write_file
+
+SEARCH = "Search"
+
+
+def calibrate(
+    source: opt.SourceArgument,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE.json",
+            help="File for the patch sizes; the plot goes beside it, as FILE.png.",
+            show_default=False,
+        ),
+    ],
+    size: opt.SizeOption = None,
+    label: opt.LabelOption = None,
+    machine: opt.MachineOption = "border-aware",
+    schedule: opt.ScheduleOption = "cosine",
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            "--sizes",
+            metavar="LIST",
+            help="Patch sizes to compare, odd, in pixels, such as 3,5,9. Default: all that fit, 65 at most.",
+            rich_help_panel=SEARCH,
+            show_default=False,
+        ),
+    ] = None,
+    levels: Annotated[
+        int | None,
+        typer.Option(
+            "--levels",
+            metavar="N",
+            min=1,
+            max=10_000,
+            help="Noise levels. Default: 20, or 10 where 20 take long.",
+            rich_help_panel=SEARCH,
+            show_default=False,
+        ),
+    ] = None,
+    queries: Annotated[
+        int | None,
+        typer.Option(
+            "--queries",
+            metavar="N",
+            min=1,
+            help="Pictures left out in turn. Default: 32, or 16 where pictures are large.",
+            rich_help_panel=SEARCH,
+            show_default=False,
+        ),
+    ] = None,
+    items: Annotated[
+        int | None,
+        typer.Option(
+            "--items",
+            metavar="N",
+            min=1,
+            help="Pictures that serve as sources. Default: as many as take about a quarter of a minute on four cores.",
+            rich_help_panel=SEARCH,
+            show_default=False,
+        ),
+    ] = None,
+    threads: opt.ThreadsOption = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Replace the file and its plot if they exist.",
+            rich_help_panel=opt.RUNNING,
+            show_default=False,
+        ),
+    ] = False,
+    as_json: opt.JsonOption = False,
+) -> None:
+    """Find the patch size for each level of noise, by leaving pictures out in turn."""
+    plot = _checked_places(out, replace=force)
+    at_size = opt.read_size(size, option="--size")
+    candidates = _read_sizes(sizes)
+    opt.read_machine(machine)
+    label = opt.read_label(label)
+    if not opt.has_patches(machine):
+        raise UsageError(f"the {machine} machine compares whole pictures and has no patch sizes: choose another")
+    started = time.monotonic()
+    with opt.threads_in_use(threads):
+        opened = open_source(source, size=at_size)
+        tell_notes(opened.notes)
+        found, kept = cached_calibration(
+            opened.corpus,
+            machine=machine,
+            schedule=schedule,
+            label=label,
+            sizes=candidates,
+            levels=levels,
+            queries=queries,
+            items=items,
+            progress=progress(),
+        )
+    if kept:
+        tell_notes([f"these pictures were calibrated with these settings before: read from '{shown(kept)}'"])
+    with said_plainly(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        found.plot(Path(folder) / "plot.png")
+        write_file(plot, (Path(folder) / "plot.png").read_bytes())
+    write_file(out, (found.to_json() + "\n").encode())
+    if as_json:
+        paths = {"calibration": shown(out.absolute()), "plot": shown(plot.absolute())}
+        say_json(json.loads(found.to_json()) | paths | {"seconds": round(time.monotonic() - started, 3)})
+        return
+    _show(found)
+    say(f"{basis(found)}, {found.machine} machine, {took(time.monotonic() - started)}")
+    say("errors are mean squares, pixels in [-1, 1]; * marks the smallest at each time")
+    say(columns([(shown(out), "for generate --scales"), (shown(plot), "the errors as a plot")]))
+
+
+def _checked_places(out: Path, *, replace: bool) -> Path:
+    """The place of the plot, after a check that both may be written."""
+    if out.suffix.lower() != ".json":
+        raise UsageError(f"-o '{shown(out)}' must end in .json: that is how generate --scales knows such a file")
+    plot = out.with_suffix(".png")
+    for place in (out, plot):
+        if place.exists() and not replace:
+            raise InputError(f"'{shown(place)}' is there already: choose another name, or add --force to replace it")
+        if place.is_dir():
+            raise InputError(f"'{shown(place)}' is a folder: choose another name")
+    return plot
+
+
+def _read_sizes(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    parts = text.split(",")
+    if not all(part.strip().isascii() and part.strip().isdecimal() and len(part) < 9 for part in parts):
+        raise UsageError(f"--sizes {text!r} has no meaning: give odd numbers of pixels, such as 3,5,9")
+    return tuple(int(part) for part in parts)
+
+
+def _show(found: Calibration) -> None:
+    """The table of errors, the chosen ones marked with a star: drawn on a terminal, aligned text otherwise."""
+    head, rows = found.table()
+    marked = [
+        [f"{cell} *" if head[column] == row[1] and column > 1 else f"{cell}  " for column, cell in enumerate(row)]
+        for row in rows
+    ]
+    if sys.stdout is not None and sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*head)
+        for column in table.columns:
+            column.justify = "right"
+        for row in marked:
+            table.add_row(*(f"[bold]{cell}[/bold]" if cell.endswith("*") else cell for cell in row))
+        Console(file=sys.stdout).print(table)
+        return
+    lines = [[f"{name}  " for name in head], *marked]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    for line in lines:
+        say("".join(cell.rjust(width + 1) for cell, width in zip(line, widths, strict=True)).rstrip())

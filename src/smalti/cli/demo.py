@@ -1,0 +1,135 @@
+"""`smalti demo`: the main job on the pictures that come with Smalti."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from smalti.cli import options as opt
+from smalti.cli.failures import StoppedError
+from smalti.cli.generate import Order, carry_out, run_paths, run_summary
+from smalti.cli.terminal import columns, progress, say, say_json, took
+from smalti.corpus.decode import shown
+from smalti.errors import InputError
+from smalti.sampling import Trace, beside_nearest, png_bytes
+from smalti.sampling.files import write_file
+
+_DIGITS, _TEXTURE, _PAIRS = "digits", "texture", "digits-beside-nearest.png"
+# Large patches at high noise keep petals whole.
+_TEXTURE_SCALES = "5,5,7,7,9,9,11,13,15,17,19,21,23,25,27,29,31,33,33,33"
+
+
+def demo(
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="OUT",
+            help="Folder for all of it; what an earlier demo finished there is kept.",
+            show_default=False,
+        ),
+    ],
+    threads: opt.ThreadsOption = None,
+    as_json: opt.JsonOption = False,
+) -> None:
+    """Make new digits and a new texture from the pictures that come with Smalti."""
+    _check_folder(out)
+    digits, texture = _orders(out)
+    started = time.monotonic()
+    with opt.threads_in_use(threads):
+        try:
+            made = carry_out(digits, progress=progress())
+            _write_pairs(out, digits, made.machine.images)
+            grown = carry_out(texture, progress=progress())
+        except KeyboardInterrupt:
+            raise StoppedError(
+                f"stopped; '{shown(out)}' keeps what is finished: repeat the command to make the rest"
+            ) from None
+    seconds = time.monotonic() - started
+    if as_json:
+        say_json(
+            {
+                "digits": run_summary(digits.out, made.record),
+                "pairs": shown((out / _PAIRS).absolute()),
+                "texture": run_summary(texture.out, grown.record),
+                "seconds": round(seconds, 3),
+            }
+        )
+        return
+    say(f"16 new digits from {len(made.machine.images):,} of them, as made by\n  {' '.join(digits.command)}")
+    pairs = (shown(out / _PAIRS), "each beside its nearest training digit")
+    say(columns([pairs, *run_paths(digits.out, digits.seeds)]))
+    say(f"A new texture grown from one photograph, as made by\n  {' '.join(texture.command)}")
+    say(columns(run_paths(texture.out, texture.seeds)))
+    say(f"Finished in {took(seconds)}")
+
+
+def nearest_items(pictures: NDArray[np.uint8], items: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The item nearest to each picture: smallest sum of squared differences of pixels, the first of equal ones.
+
+    Args:
+        pictures: uint8 (S, H, W, C).
+        items: uint8 (N, H, W, C).
+
+    Returns:
+        uint8 (S, H, W, C). Tier: bitwise.
+    """
+    wide = items.astype(np.int64)
+    return np.stack([items[np.argmin(((wide - picture) ** 2).sum(axis=(1, 2, 3)))] for picture in pictures])
+
+
+def _orders(out: Path) -> tuple[Order, Order]:
+    """What the demo makes, each with the words of a command that makes the same."""
+    places = [out / name for name in (_DIGITS, _TEXTURE)]
+    digits, texture = ("smalti", "generate", "digits"), ("smalti", "generate", "photo", "--size", "160x107")
+    return (
+        Order(
+            source="digits",
+            out=places[0],
+            seeds=opt.read_seeds("0-15"),
+            existing="resume",
+            command=(*digits, "-o", shown(places[0]), "--seeds", "0-15"),
+        ),
+        Order(
+            source="photo",
+            out=places[1],
+            seeds=(5,),
+            size=(107, 160),
+            output_size=(160, 256),
+            scales=_TEXTURE_SCALES,
+            existing="resume",
+            command=(
+                *(*texture, "--output-size", "256x160", "--scales", _TEXTURE_SCALES),
+                *("-o", shown(places[1]), "--seeds", "5"),
+            ),
+        ),
+    )
+
+
+def _check_folder(out: Path) -> None:
+    """Refuses a place that holds something else than a demo."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"'{shown(out)}' is a file, and the demo needs a folder: choose another place")
+    if out.is_dir():
+        others = sorted({path.name for path in out.iterdir()} - {_DIGITS, _TEXTURE, _PAIRS})
+        if others:
+            raise InputError(
+                f"'{shown(out)}' holds files that are not a demo's (such as '{shown(others[0])}'): choose a new folder"
+            )
+
+
+def _write_pairs(out: Path, digits: Order, items: NDArray[np.uint8]) -> None:
+    """The picture of each new digit beside its nearest training digit."""
+    images = Trace.load(digits.out / "trace.safetensors").images
+    content = png_bytes(beside_nearest(images, nearest_items(images, items)))
+    place = out / _PAIRS
+    if place.exists() and place.read_bytes() != content:
+        raise InputError(f"'{shown(place)}' is not the picture that this demo makes: move it away")
+    if not place.exists():
+        write_file(place, content)

@@ -1,0 +1,167 @@
+"""Options that several commands share, and what their words mean.
+
+People write picture sizes width first, `48x32`; inside, a size is (height, width).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from smalti.engine import native
+from smalti.errors import UsageError
+from smalti.machines import MACHINES, Machine
+from smalti.noise import SCHEDULES
+
+PICTURES_IN, PICTURES_OUT, MACHINE, RUNNING = "Pictures in", "Pictures out", "Machine", "Running"
+
+MOST_SEEDS = 100_000
+"""Most seeds of one run: a trace holds all steps of all of them."""
+
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="Folder of pictures (its sub-folders are labels), one picture, an .npz file, or built in: digits, photo.",
+        show_default=False,
+    ),
+]
+SizeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--size",
+        metavar="N|WxH",
+        help="Size at which the source's pictures are used, in pixels, width first. Default: their own; one large "
+        "picture: 320 on its longer side.",
+        rich_help_panel=PICTURES_IN,
+        show_default=False,
+    ),
+]
+LabelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--label",
+        metavar="LABEL",
+        help="Use only the pictures with this label. Default: all.",
+        rich_help_panel=PICTURES_IN,
+        show_default=False,
+    ),
+]
+MachineOption = Annotated[
+    str,
+    typer.Option("--machine", metavar="NAME", help=f"One of {', '.join(MACHINES)}.", rich_help_panel=MACHINE),
+]
+ScheduleOption = Annotated[
+    str,
+    typer.Option(
+        "--schedule", metavar="NAME", help=f"Noise schedule: {', '.join(SCHEDULES)}.", rich_help_panel=MACHINE
+    ),
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        min=1,
+        max=1024,
+        help="Threads; changes speed, never a byte. Default: SMALTI_THREADS, or all processors.",
+        rich_help_panel=RUNNING,
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object instead of text.", rich_help_panel=RUNNING, show_default=False),
+]
+
+
+def read_size(text: str | None, *, option: str) -> tuple[int, int] | None:
+    """Height and width from `N` or `WxH`; None stays None.
+
+    Raises:
+        UsageError: anything else.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,9})(?:[xX×]([0-9]{1,9}))?", text.strip())
+    width, height = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if width < 1 or height < 1:
+        raise UsageError(
+            f"{option} {text!r} is not a size in pixels: give one number for squares, such as 32, or width x height, "
+            "such as 48x32"
+        )
+    return height, width
+
+
+def shown_size(size: tuple[int, int]) -> str:
+    """(height, width) as people write it, width first: `48x32`."""
+    return f"{size[1]}x{size[0]}"
+
+
+def read_seeds(text: str) -> tuple[int, ...]:
+    """Seeds from `0-15`, `3`, or `0,2,5-7`, in the order given.
+
+    Raises:
+        UsageError: anything else, a range that runs backwards, or too many.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*([0-9]{1,18})\s*(?:-\s*([0-9]{1,18})\s*)?", part)
+        if not found:
+            raise UsageError(f"--seeds {text!r} has no meaning: give whole numbers and ranges, such as 0-15 or 0,2,5-7")
+        first, last = int(found[1]), int(found[2] or found[1])
+        if last < first:
+            raise UsageError(f"--seeds {part.strip()} runs backwards: write {last}-{first}")
+        if len(seeds) + last - first + 1 > MOST_SEEDS:
+            raise UsageError(f"--seeds {text!r} asks for more than {MOST_SEEDS:,} pictures: make them in several runs")
+        seeds.extend(range(first, last + 1))
+    return tuple(seeds)
+
+
+def read_machine(name: str) -> type[Machine]:
+    """The machine of a name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in MACHINES:
+        raise UsageError(f"there is no machine called {name!r}: choose one of {', '.join(MACHINES)}")
+    return MACHINES[name]
+
+
+def has_patches(name: str) -> bool:
+    """Whether a machine compares patches, so that it needs patch sizes, rather than whole pictures."""
+    return name not in ("ideal", "equivariant")
+
+
+def read_label(label: str | None) -> str | None:
+    """A label in the form in which a corpus keeps it: keyboards and file systems write accents in different ways."""
+    return None if label is None else unicodedata.normalize("NFC", label)
+
+
+@contextlib.contextmanager
+def threads_in_use(threads: int | None) -> Iterator[None]:
+    """Lets the kernel use this many threads; None: as the environment says. The environment is checked either way.
+
+    Raises:
+        UsageError: SMALTI_THREADS or SMALTI_KERNEL has no meaning.
+    """
+    before = os.environ.get("SMALTI_THREADS")
+    if threads is not None:
+        os.environ["SMALTI_THREADS"] = str(threads)
+    try:
+        native.default_threads()
+        native.default_target()
+        yield
+    finally:
+        if threads is not None:
+            if before is None:
+                del os.environ["SMALTI_THREADS"]
+            else:
+                os.environ["SMALTI_THREADS"] = before

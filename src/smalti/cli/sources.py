@@ -1,0 +1,50 @@
+"""Opening a source for a command, and opening the source of an earlier run again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from smalti.cli.options import shown_size
+from smalti.corpus import BUILTIN, ImageCorpus, open_images
+from smalti.corpus.decode import shown
+
+LARGEST_SIDE = 320
+"""Longer side, in pixels, to which one picture is reduced unless a size is asked for.
+
+The work grows with its fourth power.
+"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened source.
+
+    Attributes:
+        place: what opens the same source from any folder: an absolute path, or the name of a built-in example.
+        corpus: its pictures.
+        notes: what was done to them on the way in, one sentence each.
+    """
+
+    place: str
+    corpus: ImageCorpus
+    notes: tuple[str, ...]
+
+
+def open_source(source: str, *, size: tuple[int, int] | None) -> Source:
+    """Opens a source at a size (height, width), or at the pictures' own; one large picture is then reduced.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    corpus = open_images(source, size=size)
+    notes = corpus.notes
+    longer = max(corpus.size)
+    if size is None and len(corpus) == 1 and longer > LARGEST_SIDE:
+        height, width = (max(1, round(side * LARGEST_SIDE / longer)) for side in corpus.size)
+        own = shown_size(corpus.size)
+        corpus = open_images(source, size=(height, width))
+        used = shown_size(corpus.size)
+        notes = (*corpus.notes, f"no --size given, so the picture of {own} is used at {used} (width x height)")
+    place = source if source in BUILTIN else shown(Path(source).absolute())
+    return Source(place, corpus, notes)

@@ -1,0 +1,82 @@
+"""`smalti demo`: what it makes, and that making it twice keeps it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import smalti as library
+from cli_program import smalti
+from smalti.cli.demo import nearest_items
+from smalti.sampling import Trace, beside_nearest, png_bytes
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMALTI_CACHE", str(tmp_path / "cache"))
+
+
+def everything(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_nearest_items_are_those_of_a_search_one_by_one() -> None:
+    generator = np.random.default_rng(0)
+    items = generator.integers(0, 256, (9, 4, 5, 3), dtype=np.uint8)
+    samples = generator.integers(0, 256, (6, 4, 5, 3), dtype=np.uint8)
+    items[7] = items[2]
+    samples[0] = items[2]
+    for sample, found in zip(samples, nearest_items(samples, items), strict=True):
+        distances = [sum((int(a) - int(b)) ** 2 for a, b in zip(sample.flat, item.flat, strict=True)) for item in items]
+        assert np.array_equal(found, items[distances.index(min(distances))])
+
+
+@pytest.mark.slow
+def test_the_demo_and_the_demo_again(tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    done = smalti("demo", "-o", out)
+    assert done.code == 0, done.err
+    made = everything(out)
+    assert {name.split("/")[0] for name in made} == {"digits", "texture", "digits-beside-nearest.png"}
+    assert all(str(out / name) in done.out for name in made if "/0000" not in name)
+
+    images = Trace.load(out / "digits" / "trace.safetensors").images
+    assert images.shape == (16, 8, 8, 1)
+    training = library.ImageCorpus.builtin("digits").images
+    nearest = nearest_items(images, training)
+    assert (images != nearest).any(axis=(1, 2, 3)).all(), "every digit is new"
+    assert made["digits-beside-nearest.png"][0] == png_bytes(beside_nearest(images, nearest))
+    assert Trace.load(out / "texture" / "trace.safetensors").images.shape == (1, 160, 256, 3)
+    assert smalti("verify", out / "digits").code == 0
+
+    again = smalti("demo", "-o", out, "--json").json
+    assert again["pairs"] == str(out / "digits-beside-nearest.png")
+    assert (again["digits"]["folder"], again["texture"]["folder"]) == (str(out / "digits"), str(out / "texture"))
+    assert everything(out) == made
+
+    # The demo names a command that makes the same.
+    command = again["digits"]["run"]["request"]["command"]
+    command[command.index("-o") + 1] = str(tmp_path / "same")
+    assert smalti(*command[1:]).code == 0
+    for path in (tmp_path / "same").glob("*[!n]"):
+        assert path.read_bytes() == made[f"digits/{path.name}"][0]
+
+
+def test_a_folder_that_is_no_demo(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("")
+    found = smalti("demo", "-o", tmp_path)
+    assert (found.code, found.failure) == (
+        1,
+        f"'{tmp_path}' holds files that are not a demo's (such as 'letter.txt'): choose a new folder",
+    )
+    found = smalti("demo", "-o", tmp_path / "letter.txt")
+    assert (found.code, found.failure) == (
+        1,
+        f"'{tmp_path / 'letter.txt'}' is a file, and the demo needs a folder: choose another place",
+    )
