@@ -2,7 +2,8 @@
 
     .venv/bin/python bench/mnist.py [FOLDER]
 
-FOLDER holds `mnist_train.npz` (`images` uint8 (N, 28, 28)); ../shared/data by default. The digits are padded with black.
+FOLDER holds `mnist_train.npz` (`images` uint8 (N, 28, 28)); ../shared/data by default. The digits are
+padded with black.
 """
 
 from __future__ import annotations

@@ -282,8 +282,8 @@ def test_lists_and_names_and_files_of_scales(source: Path, tmp_path: Path) -> No
         (
             ("--scales", "17", "--output-size", "9"),
             2,
-            "a patch of 17 would see both edges of a picture of side 8, which is possible only where output and corpus "
-            "have the same size (9 and 8 here): use smaller scales",
+            "a patch of 17 leaves no inner place in a picture of side 8, which is possible only where output and "
+            "corpus have the same size (9 and 8 here): use smaller scales",
         ),
     ],
 )

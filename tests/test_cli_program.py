@@ -19,9 +19,10 @@ from cli_program import PROGRAM, Outcome, files_of, pictures, smalti, spawned
 from smalti.cli import app
 from smalti.cli import generate as generate_module
 from smalti.cli import options as opt
+from smalti.corpus.pixels import shown_size
 from smalti.errors import UsageError
 
-COMMANDS = ("generate", "calibrate", "demo", "verify", "doctor")
+COMMANDS = ("generate", "calibrate", "demo", "verify", "doctor", "bench")
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +92,7 @@ def test_seeds_without_meaning_are_refused(text: str) -> None:
 def test_sizes_are_width_first(text: str | None, size: tuple[int, int] | None) -> None:
     assert opt.read_size(text, option="--size") == size
     if size is not None:
-        assert opt.read_size(opt.shown_size(size), option="--size") == size
+        assert opt.read_size(shown_size(size), option="--size") == size
 
 
 @pytest.mark.parametrize("text", ["", "0", "3x0", "-4", "4x", "x4", "4x4x4", "4.5", "9999999999"])

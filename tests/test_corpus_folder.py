@@ -151,16 +151,16 @@ def test_mixed_sizes_are_refused_without_a_size_and_resized_with_one(tmp_path):
     save(tmp_path / "b.png", 20, size=(4, 6))
     save(tmp_path / "c.png", 30, size=(5, 5))
     assert refused(tmp_path) == (
-        "the pictures in 'F' have different sizes (height x width): 'a.png' is 4 x 6 and 'c.png' is 5 x 5: "
+        "the pictures in 'F' have different sizes: 'a.png' is 6x4 and 'c.png' is 5x5: "
         "pass --size (from Python: size=) to bring all to one."
     )
     corpus = ImageCorpus.from_folder(tmp_path, size=3)
     assert sorted(corpus.images[:, 0, 0, 0]) == [10, 20, 30]
     assert corpus.images.shape == (3, 3, 3, 1)
     assert corpus.notes == (
-        "cut to the shape of 3 x 3 around the centre, then resized to 3 x 3 with a Lanczos filter: 2 pictures, such "
+        "cut to the shape of 3x3 around the centre, then resized to 3x3 with a Lanczos filter: 2 pictures, such "
         "as 'a.png'",
-        "resized to 3 x 3 with a Lanczos filter: 'c.png'",
+        "resized to 3x3 with a Lanczos filter: 'c.png'",
     )
     assert ImageCorpus.from_folder(tmp_path, size=(4, 6)).size == (4, 6)
 
@@ -301,7 +301,7 @@ def test_pictures_too_many_for_memory_are_refused_after_the_first(tmp_path, monk
     (tmp_path / "9.png").write_bytes(b"not reached")
     monkeypatch.setattr("smalti.corpus.pixels.LARGEST_CORPUS", 10 * 4 * 4 * 3 - 1)
     assert refused(tmp_path) == (
-        "'F': 10 RGB pictures of 4 x 4 take 0.0 GiB, more than the 0.0 GiB a corpus may have: "
+        "'F': 10 RGB pictures of 4x4 take 0.0 GiB, more than the 0.0 GiB a corpus may have: "
         "give a smaller size, or fewer pictures."
     )
 

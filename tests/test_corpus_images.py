@@ -212,7 +212,7 @@ def test_what_cannot_be_taken_out_or_added_is_refused():
     assert str(caught.value) == "without all 2 of its items a corpus would be empty: leave at least one."
     with pytest.raises(UsageError) as caught:
         corpus.adding(ImageCorpus.from_arrays(np.zeros((1, 2, 3), np.uint8)))
-    assert str(caught.value) == "pictures of 2 x 2 and 2 x 3 cannot be in one corpus: read both with one size."
+    assert str(caught.value) == "pictures of 2x2 and 3x2 cannot be in one corpus: read both with one size."
     with pytest.raises(UsageError) as caught:
         corpus.adding(ImageCorpus.from_arrays(np.zeros((1, 2, 2), np.uint8)))
     assert str(caught.value) == "one corpus has labels and the other has none: give labels to both, or to neither."
@@ -250,7 +250,7 @@ def test_items_with_one_picture_and_two_labels_are_duplicates():
 
 def test_repr_says_what_it_is():
     corpus = ImageCorpus.from_arrays(np.zeros((2, 3, 4, 3), np.uint8), labels=["a", "b"])
-    assert repr(corpus) == f"ImageCorpus(2 of 3 x 4 RGB, 2 labels, digest {corpus.digest[:12]})"
+    assert repr(corpus) == f"ImageCorpus(2 of 4x3 RGB, 2 labels, digest {corpus.digest[:12]})"
     assert (corpus.size, corpus.channels, corpus.mode, len(corpus)) == ((3, 4), 3, "RGB", 2)
 
 
@@ -373,12 +373,12 @@ def test_cutting_is_around_the_centre_and_said():
     corpus = ImageCorpus.from_arrays(images, size=4)
     assert np.array_equal(corpus.images[0, ..., 0], np.full((4, 4), 200))
     assert corpus.notes[0] == (
-        "cut to the shape of 4 x 4 around the centre, then resized to 4 x 4 with a Lanczos filter: 'images[0]'"
+        "cut to the shape of 4x4 around the centre, then resized to 4x4 with a Lanczos filter: 'images[0]'"
     )
     tall = ImageCorpus.from_arrays(images.transpose(0, 2, 1), size=(4, 4))
     assert np.array_equal(tall.images, corpus.images)
-    assert ImageCorpus.from_arrays(images, size=(2, 4)).notes[0].startswith("resized to 2 x 4")
-    assert ImageCorpus.from_arrays(images, size=(8, 16)).notes[0].startswith("enlarged to 8 x 16")
+    assert ImageCorpus.from_arrays(images, size=(2, 4)).notes[0].startswith("resized to 4x2")
+    assert ImageCorpus.from_arrays(images, size=(8, 16)).notes[0].startswith("enlarged to 16x8")
     assert same(ImageCorpus.from_arrays(images, size=(4, 8)), ImageCorpus.from_arrays(images))
 
 
@@ -406,17 +406,17 @@ def test_sizes_beyond_memory_are_refused(monkeypatch):
     with pytest.raises(UsageError) as caught:
         ImageCorpus.from_arrays(images, size=(20_000, 20_000))
     assert str(caught.value) == (
-        "size 20000 x 20000 is more than the 100,000,000 pixels a picture may have: give a smaller one."
+        "size 20000x20000 is more than the 100,000,000 pixels a picture may have: give a smaller one."
     )
     with pytest.raises(InputError) as caught:
         ImageCorpus.from_arrays(np.broadcast_to(images[:1], (1_000, 4, 4)), size=(5_000, 5_000))
     assert str(caught.value) == (
-        "images: 1,000 L pictures of 5000 x 5000 take 23.3 GiB, "
+        "images: 1,000 L pictures of 5000x5000 take 23.3 GiB, "
         "more than the 8.0 GiB a corpus may have: give a smaller size, or fewer pictures."
     )
     monkeypatch.setattr("smalti.corpus.pixels.LARGEST_CORPUS", 60)
     one = ImageCorpus.from_arrays(images)
-    with pytest.raises(InputError, match=r"^both corpora together: 6 L pictures of 4 x 4"):
+    with pytest.raises(InputError, match=r"^both corpora together: 6 L pictures of 4x4"):
         one.adding(one)
 
 

@@ -171,7 +171,7 @@ def test_sizes_and_batches_without_meaning() -> None:
     sampler = DDIM(TwoItemMachine(two_pictures()), steps=2)
     with pytest.raises(UsageError, match=r"makes pictures of size \(5, 4\), not \(8, 8\)"):
         sampler([0], (8, 8))
-    with pytest.raises(UsageError, match="at least 1 x 1 pixels, but the size asked for is 0 x 4"):
+    with pytest.raises(UsageError, match="at least 1x1 pixels, but the size asked for is 4x0"):
         sampler([0], (0, 4))
     with pytest.raises(UsageError, match="A batch holds at least 1 seed, but the batch size is 0"):
         sampler([0], batch=0)

@@ -60,7 +60,9 @@ def main() -> None:
     right.plot(noise, equal, "o-", color="black")
     right.set(xscale="log", xlabel="noise of the last step", ylabel="pixels within 1 grey level", ylim=(0, 1.02))
     figure.suptitle("finished pixels and the centres of their nearest patches (digits, P = 3)", fontsize="medium")
-    figure.savefig(sys.argv[1] if len(sys.argv) > 1 else "docs/images/consistency.png", dpi=120, metadata={"Software": None})
+    figure.savefig(
+        sys.argv[1] if len(sys.argv) > 1 else "docs/images/consistency.png", dpi=120, metadata={"Software": None}
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-// The kernel as seen from Python: arrays in, arrays out. All checking of values is done in smalti/engine/native.py.
+// The kernel as seen from Python: arrays in, arrays out. Values are checked before they come here, by
+// smalti/engine/query.py and native.py.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>

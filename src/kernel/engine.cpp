@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 
 #include "exp2.hpp"
@@ -90,7 +91,11 @@ void parallel(int32_t threads, int64_t tasks, const std::function<void(int32_t, 
     }
   };
   std::vector<std::thread> pool;
-  for (int32_t t = 1; t < threads; ++t) pool.emplace_back(loop, t);
+  try {
+    for (int32_t t = 1; t < threads; ++t) pool.emplace_back(loop, t);
+  } catch (const std::system_error&) {
+    // The system gives no more threads: those there are do all the work.
+  }
   loop(0);
   for (auto& t : pool) t.join();
   if (failure) std::rethrow_exception(failure);

@@ -20,8 +20,8 @@ __all__ = ["SILENT", "Plain", "Progress", "Silent", "Task", "Terminal", "progres
 class Task(Protocol):
     """One piece of work with a known number of units."""
 
-    def advance(self, count: int = 1) -> None:
-        """Tells that `count` more units are done."""
+    def advance(self, count: float = 1) -> None:
+        """Tells that `count` more units are done; parts of a unit add up."""
         ...
 
 
@@ -42,7 +42,7 @@ class Silent:
     """Shows nothing: what the library uses unless told otherwise."""
 
     class _Task:
-        def advance(self, count: int = 1) -> None:
+        def advance(self, count: float = 1) -> None:
             """Does nothing."""
 
     @contextmanager
@@ -76,14 +76,14 @@ class Plain:
         try:
             yield task
         except BaseException:
-            task.line(f"stopped at {task.done} of {total}")
+            task.line(f"stopped at {task.whole} of {total}")
             raise
-        task.line(f"{task.done} of {total}, {duration(task.elapsed)}")
+        task.line(f"{task.whole} of {total}, {duration(task.elapsed)}")
 
 
 class _PlainTask:
     def __init__(self, stream: TextIO, title: str, total: int, interval: float, clock: Callable[[], float]) -> None:
-        self.done = 0
+        self.done = 0.0
         self._stream, self._title, self._total, self._interval, self._clock = stream, title, total, interval, clock
         self._start = self._last = clock()
 
@@ -91,14 +91,18 @@ class _PlainTask:
     def elapsed(self) -> float:
         return self._clock() - self._start
 
-    def advance(self, count: int = 1) -> None:
+    @property
+    def whole(self) -> int:
+        return int(self.done + 1e-6)  # parts such as 1/3 need not add up to a whole number exactly
+
+    def advance(self, count: float = 1) -> None:
         self.done += count
         now = self._clock()
         if now - self._last < self._interval or not 0 < self.done < self._total:
             return
         self._last = now
         left = self.elapsed / self.done * (self._total - self.done)
-        self.line(f"{self.done} of {self._total}, {duration(self.elapsed)} so far, about {duration(left)} left")
+        self.line(f"{self.whole} of {self._total}, {duration(self.elapsed)} so far, about {duration(left)} left")
 
     def line(self, text: str) -> None:
         self._stream.write(f"{self._title}: {text}\n")
@@ -137,10 +141,10 @@ class Terminal:
 
 
 class _TerminalTask:
-    def __init__(self, advance: Callable[[int], None]) -> None:
+    def __init__(self, advance: Callable[[float], None]) -> None:
         self._advance = advance
 
-    def advance(self, count: int = 1) -> None:
+    def advance(self, count: float = 1) -> None:
         self._advance(count)
 
 

@@ -40,6 +40,11 @@ class Span:
         """Whether no state place is in it."""
         return self.state0 >= self.state1
 
+    def fits(self, state: int, corpus: int) -> bool:
+        """Whether its ranges lie within sides of these lengths and, where the place is fixed, are equally long."""
+        inside = 0 <= self.state0 <= self.state1 <= state and 0 <= self.corpus0 <= self.corpus1 <= corpus
+        return inside and (self.place == "free" or self.state1 - self.state0 == self.corpus1 - self.corpus0)
+
     def within(self, begin: int, end: int) -> Span:
         """The part of it whose state places lie in [begin, end)."""
         low, high = max(self.state0, begin), min(self.state1, end)
@@ -100,7 +105,7 @@ def border_axis(state: int, corpus: int, half: int) -> tuple[Span, ...]:
             return (Span(0, state, 0, corpus, "fixed"),)
     elif min(state, corpus) < 2 * half or (state > 2 * half and corpus <= 2 * half):
         raise UsageError(
-            f"a patch of {2 * half + 1} would see both edges of a picture of side {min(state, corpus)}, "
+            f"a patch of {2 * half + 1} leaves no inner place in a picture of side {min(state, corpus)}, "
             f"which is possible only where output and corpus have the same size ({state} and {corpus} here): "
             "use smaller scales"
         )
@@ -168,8 +173,8 @@ class Scales:
 
     def at(self, level: Level) -> int:
         """The patch size at a noise level; between two equally near ones, that of the noisier."""
-        distance = [abs(x - level.log_snr) for x in self.log_snr]
-        return self.sizes[int(np.argmin(distance))]
+        wanted = level.log_snr
+        return self.sizes[int(np.argmin([abs(x - wanted) for x in self.log_snr]))]
 
     def along(self, levels: Sequence[Level]) -> tuple[int, ...]:
         """The patch size at each of the levels."""

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from smalti.cli.bench import bench
 from smalti.cli.calibrate import calibrate
 from smalti.cli.demo import demo
 from smalti.cli.doctor import doctor
@@ -36,6 +37,7 @@ app.command(rich_help_panel=_MAKE)(calibrate)
 app.command(rich_help_panel=_MAKE)(demo)
 app.command(rich_help_panel=_CHECK)(verify)
 app.command(rich_help_panel=_CHECK)(doctor)
+app.command(rich_help_panel=_CHECK)(bench)
 
 
 def _show_version(wanted: bool) -> None:

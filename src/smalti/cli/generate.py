@@ -17,6 +17,7 @@ from smalti.cli.scales import find_scales, read_scales
 from smalti.cli.sources import open_source
 from smalti.cli.terminal import columns, progress, say, say_json, tell_notes, took
 from smalti.corpus.decode import shown
+from smalti.corpus.pixels import shown_size
 from smalti.engine import native
 from smalti.errors import InputError
 from smalti.machines import Machine
@@ -136,7 +137,7 @@ def generate(
         return
     request, machine_used = made.record.request, made.machine
     say(
-        f"{_pictures(len(request.seeds))} of {opt.shown_size(request.size)} pixels ({MODES[machine_used.corpus.mode]}) "
+        f"{_pictures(len(request.seeds))} of {shown_size(request.size)} pixels ({MODES[machine_used.corpus.mode]}) "
         f"from {_pictures(len(machine_used.items))}, {machine_used.name} machine, {took(seconds)}"
     )
     say(columns(run_paths(out, request.seeds)))

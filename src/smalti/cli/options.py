@@ -99,11 +99,6 @@ def read_size(text: str | None, *, option: str) -> tuple[int, int] | None:
     return height, width
 
 
-def shown_size(size: tuple[int, int]) -> str:
-    """(height, width) as people write it, width first: `48x32`."""
-    return f"{size[1]}x{size[0]}"
-
-
 def read_seeds(text: str) -> tuple[int, ...]:
     """Seeds from `0-15`, `3`, or `0,2,5-7`, in the order given.
 

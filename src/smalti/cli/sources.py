@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from smalti.cli.options import shown_size
 from smalti.corpus import BUILTIN, ImageCorpus, open_images
 from smalti.corpus.decode import shown
+from smalti.corpus.pixels import shown_size
 
 LARGEST_SIDE = 320
 """Longer side, in pixels, to which one picture is reduced unless a size is asked for.

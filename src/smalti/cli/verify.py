@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,7 @@ from smalti.cli.sources import open_source
 from smalti.cli.terminal import one_line, progress, say, say_json, tell_notes, took
 from smalti.corpus import BUILTIN, ImageCorpus
 from smalti.corpus.decode import shown
-from smalti.errors import InputError
+from smalti.errors import InputError, SmaltiError
 from smalti.machines import Machine
 from smalti.sampling import Report, Request
 from smalti.sampling import verify as verify_run
@@ -85,8 +84,13 @@ def _recorded_corpus(request: Request, *, source: str | None) -> ImageCorpus:
             f"the pictures of this run are not at '{shown(place)}' any more: say where they are with --source PATH"
         )
     digest = ""
-    for size in _sizes_to_try(request):
-        corpus = open_source(place, size=size).corpus
+    for size in (None, request.corpus_size):  # as it is, or made that size
+        try:
+            corpus = open_source(place, size=size).corpus
+        except SmaltiError:
+            if size is None:
+                continue
+            raise
         digest = digest or corpus.digest
         if corpus.digest == request.corpus_digest:
             return corpus
@@ -94,19 +98,6 @@ def _recorded_corpus(request: Request, *, source: str | None) -> ImageCorpus:
         f"the pictures at '{shown(place)}' are not those that this run was made from (digest {digest[:12]}, then "
         f"{request.corpus_digest[:12]}): restore them, or say where they are with --source PATH"
     )
-
-
-def _sizes_to_try(request: Request) -> tuple[tuple[int, int] | None, ...]:
-    """Sizes at which the source may have been used: the one its command names, or else its own and the new pictures'.
-
-    The record keeps the size of the new pictures only. A wrong guess does no harm, since the digest decides.
-    """
-    words = request.command
-    for word, following in itertools.pairwise((*words, "")):
-        name, _, value = word.partition("=")
-        if name == "--size":
-            return (opt.read_size(value or following, option="--size"),)
-    return None, request.size
 
 
 def _summary(report: Report, *, seconds: float) -> dict[str, object]:

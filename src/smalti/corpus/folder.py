@@ -100,7 +100,7 @@ def read_pictures(listing: Listing, *, what: str, size: tuple[int, int] | None) 
         for name, picture in zip(listing.names, _decoded(pool, listing.files, size, ahead=4 * workers), strict=True):
             if pictures and picture.size != pictures[0].size:
                 raise InputError(
-                    f"the pictures in {what} have different sizes (height x width): '{listing.names[0]}' is "
+                    f"the pictures in {what} have different sizes: '{listing.names[0]}' is "
                     f"{px.shown_size(pictures[0].size)} and "
                     f"'{name}' is {px.shown_size(picture.size)}: pass --size (from Python: size=) to bring all to one."
                 )

@@ -217,9 +217,13 @@ class ImageCorpus:
         """Name of the channels: "L" (grey), "RGB" or "RGBA"."""
         return px.MODES[self.channels]
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """Hex SHA-256 of the number of channels and the multiset of (id, label); order and names do not enter."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         labels = self.labels or (None,) * len(self)
         content = ["smalti images 1", self.channels, sorted(zip(self.ids, labels, strict=True))]
         return hashlib.sha256(json.dumps(content).encode("ascii")).hexdigest()
@@ -258,17 +262,21 @@ class ImageCorpus:
 
     def with_label(self, label: str) -> ImageCorpus:
         """The items of one label. Raises `UsageError`, listing the labels, if the corpus has no such label."""
+        return self._take(self.places_of(label))
+
+    def places_of(self, label: str) -> list[int]:
+        """Indices of the items of one label, ascending. Raises `UsageError` if the corpus has no such label."""
         if self.labels is None:
             raise UsageError(
                 f"there is no label {label!r}: this corpus has no labels; put the pictures into one sub-folder for "
                 "each."
             )
-        keep = [index for index, other in enumerate(self.labels) if other == unicodedata.normalize("NFC", label)]
-        if not keep:
+        found = [index for index, other in enumerate(self.labels) if other == unicodedata.normalize("NFC", label)]
+        if not found:
             known = sorted(set(self.labels))
             more = f" and {len(known) - 20} more" if len(known) > 20 else ""
             raise UsageError(f"there is no label {label!r}: choose one of {', '.join(known[:20])}{more}.")
-        return self._take(keep)
+        return found
 
     def without(self, items: Iterable[int]) -> ImageCorpus:
         """The corpus without some items, by index: equal, byte for byte, to one that never had them.

@@ -29,8 +29,8 @@ LARGEST_CORPUS = 8 * 2**30
 
 
 def shown_size(size: tuple[int, int]) -> str:
-    """A size as people read it: `"32 x 48"`, height first."""
-    return f"{size[0]} x {size[1]}"
+    """A size as people write it: `48x32`, width first."""
+    return f"{size[1]}x{size[0]}"
 
 
 def check_size(size: Size | None) -> tuple[int, int] | None:

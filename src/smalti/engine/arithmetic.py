@@ -2,7 +2,7 @@
 
 The C library's `exp2` and `log2`, and NumPy's vectorised ones, differ in the last bit from machine to machine. On the
 way from scores to results Smalti therefore uses these, which round each addition, multiplication and division on its
-own and so give the same bytes everywhere. They are accurate to about one unit in the last place
+own and so give the same bytes everywhere. They are accurate to one (`exp2`) and four (`log2`) units in the last place
 (`tests/test_arithmetic.py`).
 """
 

@@ -93,6 +93,8 @@ def sums(
     batches: list[Partial] = []
     if start is None:
         start = np.full(query.states.shape[:3], NO_PLACE, np.int64)
+    if start.shape != query.states.shape[:3] or start.dtype != np.int64:
+        raise UsageError("the places to sum from are one int64 for each site of each state")
     done = 0
     for chunk in _chunks(query, 1 + query.images.shape[3] + spread):
         total: Partial | None = None
@@ -176,6 +178,8 @@ def shares(
 
 
 def _arguments(query: Query, threads: int | None, target: str | None) -> dict[str, object]:
+    if threads is not None and threads < 1:
+        raise UsageError(f"the kernel needs at least 1 thread, not {threads}")
     rects = np.array(
         [
             (

@@ -97,8 +97,8 @@ class Posterior:
 
 
 def window_energy(query: Query) -> NDArray[np.float64]:
-    """Sum of squares of the state over each site's window, in units of 1/4080^2; (B, H, W). Exact: integers below
-    2^53.
+    """Sum of squares of the state over each site's window, in units of 1/4080^2; (B, H, W). Exact up to 8 million
+    values: integers below 2^53.
     """
     x = query.states.astype(np.int64)
     if query.admission.whole != "no":
@@ -128,10 +128,13 @@ def admitted(query: Query) -> NDArray[np.float64]:
 
 
 def mean_of(sums: Partial) -> NDArray[np.float64]:
-    """The mean (B, H, W, C) in [-1, 1] from exact sums; NaN where a site has no source. Tier: bitwise."""
+    """The mean (B, H, W, C) in [-1, 1] from exact sums; NaN where a site has no source. Tier: bitwise.
+
+    It is a quotient of two rounded sums and could leave the interval by a last bit, so it is clipped.
+    """
     totals = sums.totals()
     weight = np.where(sums.place == NO_PLACE, np.nan, totals[..., 0])
-    return totals[..., 1 : 1 + sums.channels] / weight[..., None] / PIXEL_UNIT
+    return np.clip(totals[..., 1 : 1 + sums.channels] / weight[..., None] / PIXEL_UNIT, -1.0, 1.0)
 
 
 def finish(

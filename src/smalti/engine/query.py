@@ -72,13 +72,20 @@ class Query:
         if self.states.min() < -STATE_LIMIT:
             raise InputError(f"state values must lie within +-{STATE_LIMIT} units of 1/{STATE_UNITS}")
         if not (0 < self.level.signal <= 1 and self.level.noise > 0):
-            raise UsageError("a machine needs a level with some signal and some noise")
+            raise UsageError(
+                "a machine needs a level with some signal (above 0, at most 1) and some noise (above 0), "
+                f"not signal {self.level.signal:g} and noise {self.level.noise:g}"
+            )
         if self.exclusions and len(self.exclusions) != len(self.states):
             raise UsageError("give one exclusion for each state, or none")
         if self.admission.whole != "no" and any(e.radius for e in self.exclusions):
             raise UsageError("a whole-image machine leaves out whole items, not places")
         if self.admission.whole != "no" and self.states.shape[1:] != self.images.shape[1:]:
             raise UsageError("a whole-image machine makes pictures of the corpus's own size")
+        for axis, spans in enumerate(zip(*self.admission.pairs, strict=True), start=1):
+            for span in spans:
+                if not span.fits(self.states.shape[axis], self.images.shape[axis]):
+                    raise UsageError("the admission was made for other sizes than those of these states and pictures")
 
     @property
     def span(self) -> int:
@@ -86,7 +93,10 @@ class Query:
         a, s = self.level.signal, self.level.noise
         span = 15.0 * LN2 * STATE_UNITS * PIXEL_UNIT * s * s / a
         if not 15.5 < span < 2.0**61:
-            raise UsageError(f"the level signal {a:g}, noise {s:g} is beyond what the state grid can tell apart")
+            raise UsageError(
+                f"the level signal {a:g}, noise {s:g} is beyond what the state grid can tell apart: "
+                "use a noise of at least 0.0013 and a signal of at least 1e-11"
+            )
         return round(span)
 
     def exclusion(self, state: int) -> Exclusion:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from smalti.corpus.pixels import shown_size
 from smalti.errors import UsageError
 from smalti.machines.machine import Machine
 from smalti.noise import Level
@@ -22,7 +23,7 @@ class _WholeImage(Machine):
         if size != self.corpus.size:
             raise UsageError(
                 f"the {self.name} machine makes pictures of the corpus's own size "
-                f"{_wh(self.corpus.size)}, not {_wh(size)}"
+                f"{shown_size(self.corpus.size)}, not {shown_size(size)}"
             )
         return Admission(half=0, padding="zero", pairs=(), whole=self._whole)
 
@@ -90,7 +91,3 @@ class BorderAware(Machine):
 
 
 MACHINES: dict[str, type[Machine]] = {m.name: m for m in (Ideal, Equivariant, Local, EquivariantLocal, BorderAware)}
-
-
-def _wh(size: tuple[int, int]) -> str:
-    return f"{size[1]}x{size[0]}"

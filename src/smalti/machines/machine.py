@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ class Machine(ABC):
         items: index in `corpus` of each of them, int64 (N,).
     """
 
-    name: ClassVar[str]
+    name: str
 
     def __init__(self, corpus: ImageCorpus, *, scales: Scales | int | None = None, label: str | None = None) -> None:
         """Puts a machine together.
@@ -49,11 +50,16 @@ class Machine(ABC):
             self.items = np.arange(len(corpus))
             self.images = corpus.images
         else:
-            corpus.with_label(label)  # says which labels there are, if not this one
-            assert corpus.labels is not None
-            self.items = np.flatnonzero(np.array(corpus.labels, dtype=object) == label)
+            self.items = np.array(corpus.places_of(label))
             self.images = np.ascontiguousarray(corpus.images[self.items])
-        self.scales = self._checked_scales(Scales.constant(scales) if isinstance(scales, int) else scales)
+        if scales is not None and not isinstance(scales, Scales):
+            try:
+                scales = Scales.constant(operator.index(scales))
+            except TypeError:
+                raise UsageError(
+                    f"scales are a Scales record or one odd patch size, not {scales!r}: see Scales.listed"
+                ) from None
+        self.scales = self._checked_scales(scales)
         self.check_output(corpus.size)
 
     def _checked_scales(self, scales: Scales | None) -> Scales | None:

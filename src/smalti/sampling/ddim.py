@@ -17,7 +17,7 @@ whatever the batch it is in.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smalti.errors import SmaltiError, UsageError
+from smalti.machines import Machine
 from smalti.noise import CLEAN, STATE_LIMIT, STATE_UNITS, Level, Schedule, gaussian_state, schedule
 from smalti.progress import SILENT, Progress, Task
 from smalti.sampling.trace import Trace
@@ -110,9 +111,16 @@ class Step:
 class Steps:
     """The steps of one batch, made one at a time as they are asked for; they have a length and can be walked again."""
 
-    def __init__(self, machine: Denoiser, levels: tuple[Level, ...], seeds: tuple[int, ...], size: tuple[int, int]):
+    def __init__(
+        self,
+        machine: Denoiser,
+        levels: tuple[Level, ...],
+        seeds: tuple[int, ...],
+        size: tuple[int, int],
+        tick: Callable[[float], None] | None = None,
+    ):
         """Made by `DDIM.run`."""
-        self._machine, self._levels, self._seeds, self._size = machine, levels, seeds, size
+        self._machine, self._levels, self._seeds, self._size, self._tick = machine, levels, seeds, size, tick
 
     def __len__(self) -> int:
         return len(self._levels)
@@ -122,7 +130,13 @@ class Steps:
         state = np.stack([gaussian_state(shape, seed=seed, purpose="image/initial") for seed in self._seeds])
         state.setflags(write=False)
         for index, (level, following) in enumerate(zip(self._levels, (*self._levels[1:], CLEAN), strict=True)):
-            posterior = self._machine(state, level)
+            # A machine of Smalti tells how far it is within a step; any other denoiser is done with it at once.
+            if isinstance(self._machine, Machine):
+                posterior = self._machine(state, level, tick=self._tick)
+            else:
+                posterior = self._machine(state, level)
+                if self._tick is not None:
+                    self._tick(1.0)
             mean = _checked_mean(posterior.mean, state.shape, self._machine.name, level)
             epsilon = (state / STATE_UNITS - level.signal * mean) / level.noise
             next_state = state_of(following.signal * mean + following.noise * epsilon)
@@ -158,12 +172,21 @@ class DDIM:
         self.schedule = _named(schedule) if isinstance(schedule, str) else schedule
         self.levels = self.schedule.grid(steps)
 
-    def run(self, seeds: Iterable[int], size: tuple[int, int] | None = None) -> Steps:
+    def run(
+        self,
+        seeds: Iterable[int],
+        size: tuple[int, int] | None = None,
+        *,
+        tick: Callable[[float], None] | None = None,
+    ) -> Steps:
         """The steps of one batch, lazily: the machine is called once for each, for all seeds together.
 
         Args:
             seeds: seeds of the samples, whole numbers from 0. Shape (B,).
             size: height and width of the pictures; the corpus's own unless given.
+
+        Keyword Args:
+            tick: called with the share of a step that was done since the last call, from within the steps.
 
         Returns:
             The steps, `len(steps)` of them.
@@ -171,7 +194,7 @@ class DDIM:
         Raises:
             UsageError: a seed cannot be used, or the machine cannot make pictures of this size.
         """
-        return Steps(self.machine, self.levels, checked_seeds(seeds), self.checked_size(size))
+        return Steps(self.machine, self.levels, checked_seeds(seeds), self.checked_size(size), tick)
 
     def __call__(
         self,
@@ -209,7 +232,7 @@ class DDIM:
             size: height and width of the pictures; the corpus's own unless given.
 
         Keyword Args:
-            task: advanced by B at every step.
+            task: advanced by B in the course of every step.
 
         Returns:
             The batch's trace.
@@ -218,7 +241,7 @@ class DDIM:
             UsageError: a seed cannot be used, or the machine cannot make pictures of this size.
         """
         chosen = checked_seeds(seeds)
-        steps = self.run(chosen, size)
+        steps = self.run(chosen, size, tick=lambda share: task.advance(share * len(chosen)))
         states: list[NDArray[np.int16]] = []
         estimates: list[NDArray[np.uint8]] = []
         mean = np.empty(0)
@@ -226,7 +249,6 @@ class DDIM:
             mean = step.posterior.mean
             states.append(step.state)
             estimates.append(pixels_of(mean))
-            task.advance(len(chosen))
         return Trace(
             images=estimates[-1],
             states=np.stack(states, axis=1),
@@ -267,7 +289,7 @@ class DDIM:
         """
         height, width = self.machine.corpus.size if size is None else size
         if height < 1 or width < 1:
-            raise UsageError(f"A picture is at least 1 x 1 pixels, but the size asked for is {height} x {width}.")
+            raise UsageError(f"A picture is at least 1x1 pixels, but the size asked for is {width}x{height}.")
         self.machine.check_output((height, width))
         return height, width
 

@@ -50,7 +50,7 @@ def grid(images: NDArray[np.uint8], *, columns: int | None = None) -> Canvas:
     """
     tiles = _tiles(images)
     if columns is None:
-        columns = next(n for n in range(1, len(tiles) + 1) if n * tiles.shape[2] * n >= len(tiles) * tiles.shape[1])
+        columns = _columns_for_a_square(len(tiles), tiles.shape[1], tiles.shape[2])
     if columns < 1:
         raise UsageError(f"A grid has at least 1 column, but {columns} were asked for.")
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
@@ -112,7 +112,7 @@ def beside_nearest(images: NDArray[np.uint8], nearest: NDArray[np.uint8], *, col
         )
     left, right = _tiles(images), _tiles(nearest)
     if columns is None:
-        columns = next(n for n in range(1, len(left) + 1) if n * 2 * left.shape[2] * n >= len(left) * left.shape[1])
+        columns = _columns_for_a_square(len(left), left.shape[1], 2 * left.shape[2])
     if columns < 1:
         raise UsageError(f"The pairs stand in at least 1 column, but {columns} were asked for.")
     mixed = np.stack([left, right], axis=1).reshape(-1, *left.shape[1:])
@@ -212,3 +212,8 @@ def _captions(texts: Sequence[str], centres: Sequence[int], width: int) -> Canva
         left, _, right, _ = font.getbbox(text)
         draw.text((max(0, centre - int(right - left) // 2), 1), text, fill=0, font=font)
     return np.repeat(np.asarray(strip)[:, :, None], 3, axis=2)
+
+
+def _columns_for_a_square(count: int, height: int, width: int) -> int:
+    """The fewest columns with which `count` tiles of this height and width are laid out no taller than wide."""
+    return next((n for n in range(1, count) if n * width * n >= count * height), count)

@@ -78,6 +78,7 @@ class Request:
         patch_sizes: patch size of each step, or None for a machine without patches. Shape (steps,).
         seeds: the seeds, none twice. Shape (S,).
         size: height and width of the pictures.
+        corpus_size: height and width of the corpus's items.
         versions: version of Smalti and of what it stands on.
         command: the command line, word by word; empty if the run was started from Python.
 
@@ -96,6 +97,7 @@ class Request:
     patch_sizes: tuple[int, ...] | None
     seeds: tuple[int, ...]
     size: tuple[int, int]
+    corpus_size: tuple[int, int]
     versions: Mapping[str, str]
     command: tuple[str, ...]
 
@@ -158,6 +160,7 @@ class Request:
             patch_sizes=None if sizes is None else tuple(sizes),
             seeds=checked_seeds(seeds),
             size=sampler.checked_size(size),
+            corpus_size=sampler.machine.corpus.size,
             versions=versions_in_use(),
             command=tuple(command),
         )
@@ -207,6 +210,7 @@ class Request:
             ValueError: an entry has a value without meaning.
         """
         height, width = record["size"]
+        corpus_height, corpus_width = record["corpus_size"]
         sizes = record["patch_sizes"]
         return cls(
             source=_text(record["source"]),
@@ -223,6 +227,7 @@ class Request:
             patch_sizes=None if sizes is None else tuple(int(size) for size in sizes),
             seeds=checked_seeds(record["seeds"]),
             size=(int(height), int(width)),
+            corpus_size=(int(corpus_height), int(corpus_width)),
             versions={_text(name): _text(text) for name, text in record["versions"].items()},
             command=tuple(_text(word) for word in record["command"]),
         )
