@@ -5,7 +5,6 @@
 #include <bit>
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -31,15 +30,6 @@ class Buffer {
       if (!memory_) throw std::bad_alloc();
     }
     return reinterpret_cast<T*>(memory_.get());
-  }
-
-  // All zero; what uses it leaves it so.
-  template <class T>
-  T* zeroed(int64_t count) {
-    const size_t before = size_;
-    T* data = get<T>(count);
-    if (size_ > before) std::memset(memory_.get(), 0, size_);
-    return data;
   }
 
  private:
@@ -101,9 +91,6 @@ void parallel(int32_t threads, int64_t tasks, const std::function<void(int32_t, 
   if (failure) std::rethrow_exception(failure);
 }
 
-// Rows of state sites that one sweep covers: enough to make up for filling the window, few enough for the second-level cache.
-constexpr int64_t kBandSites = 2048;
-
 struct Task {
   Block block;
   int64_t unit_begin, unit_end;  // (state, band) pairs, state-major
@@ -121,8 +108,8 @@ Plan plan(const Request& q) {
   const int64_t items = q.problem.corpus.items;
   const int32_t lanes = q.target->lanes;
   for (const Rect& r : q.rects) {
-    const int32_t span = r.sx1 - r.sx0, rows = r.sy1 - r.sy0, wide = r.cx1 - r.cx0;
-    int32_t band = int32_t(std::clamp<int64_t>(kBandSites / std::max(span, 1), std::min(rows, 4), rows));
+    const int32_t rows = r.sy1 - r.sy0, wide = r.cx1 - r.cx0;
+    int32_t band = rows;  // of state sites in one sweep; fewer cost more, as each sweep has to fill its windows
     // Few items: several strips of each side by side, so that no lane idles.
     int32_t strips = 1;
     if (!r.fixed_x)
@@ -186,23 +173,20 @@ Packed pack(const Request& q, int64_t state) {
   return out;
 }
 
-// Whether every score fits 32 bits: |X q| <= |X| |q| (Cauchy-Schwarz), and X q - 8 a q^2 <= X^2 / (32 a). `corpus` and `state` are
-// the largest sums of squares of a window.
+// Whether every score X q - 8 a q^2 fits 32 bits: |X q| <= |X| |q| (Cauchy-Schwarz). `corpus` and `state` are the largest sums of
+// squares of a window.
 bool fits_32_bits(double corpus, double state, double signal) {
-  const double cross = std::sqrt(corpus) * std::sqrt(state);
-  const double high = std::min(cross, state / (32.0 * signal));
-  const double low = cross + 8.0 * signal * corpus;
-  return 1.001 * std::max(high, low) < 2147483000.0;
+  return 1.001 * (std::sqrt(corpus) * std::sqrt(state) + 8.0 * signal * corpus) < 2147483000.0;
 }
 
 struct Scratch {
-  Buffer pairs, offsets, present, columns, scores, bars, lanes, spreads, touched;
+  Buffer pairs, offsets, present, centres, columns, scores, bars, queues;
 };
 
 // Runs all sweeps; `begin` says where each puts its results.
 using Begin = std::function<void(int32_t thread, Sweep&, int64_t state)>;
 
-void sweep_all(const Request& q, int32_t quantities, const Begin& begin) {
+void sweep_all(const Request& q, const Begin& begin) {
   const Plan todo = plan(q);
   std::vector<Packed> packed(q.states);
   parallel(q.threads, q.states, [&](int32_t, int64_t b) { packed[b] = pack(q, b); });
@@ -224,6 +208,7 @@ void sweep_all(const Request& q, int32_t quantities, const Begin& begin) {
     planes.pairs = mine.pairs.get<int32_t>((rows + 2 * h) * cols * channels * lanes);
     planes.offsets = mine.offsets.get<int64_t>((rows + spare) * task.block.width * lanes);
     planes.present = mine.present.get<int32_t>(int64_t(task.block.width) * lanes);
+    planes.centres = mine.centres.get<int32_t>(rows * task.block.width * lanes);
     bool wide = always_wide;
     if (!wide) {
       q.target->prepare(q.problem, task.block, planes, false);
@@ -231,7 +216,6 @@ void sweep_all(const Request& q, int32_t quantities, const Begin& begin) {
     }
     if (wide) q.target->prepare(q.problem, task.block, planes, true);
 
-    const int64_t sites = int64_t(band) * span, per_site = int64_t(1 + channels) * kSlices * lanes;
     Sweep s{};
     s.problem = &q.problem;
     s.block = &task.block;
@@ -239,10 +223,8 @@ void sweep_all(const Request& q, int32_t quantities, const Begin& begin) {
     s.width = q.width;
     s.columns = mine.columns.get<int64_t>(kChunk * (span + 2 * h) * lanes);
     s.scores = mine.scores.get<int64_t>(kChunk * span * lanes);
-    s.bars = mine.bars.get<int32_t>(6 * sites);
-    s.lanes = mine.lanes.zeroed<int32_t>(sites * per_site);
-    s.spreads = quantities > 1 + channels ? mine.spreads.zeroed<int64_t>(sites * kSlices * lanes) : nullptr;
-    s.touched = mine.touched.zeroed<uint8_t>(sites);
+    s.bars = mine.bars.get<int32_t>(6 * band * span);
+    s.queues = mine.queues.get<char>((kQueueBytes * lanes + 64) * span);
     for (int64_t unit = task.unit_begin; unit < task.unit_end; ++unit) {
       const int64_t state = unit / bands;
       const State walked{packed[state].rolling.data(), packed[state].filling.data(), q.width + 2 * h};
@@ -373,11 +355,17 @@ void run(const Request& q, Sums& sums) {
   std::vector<OwnedSums> parts;
   parts.reserve(q.threads);
   for (int32_t t = 0; t < q.threads; ++t) parts.emplace_back(sums);
-  sweep_all(q, sums.quantities, [&](int32_t thread, Sweep& s, int64_t state) {
+  sweep_all(q, [&](int32_t thread, Sweep& s, int64_t state) {
     const Sums& all = parts[thread].sums;
     s.sums = {sites, all.quantities, all.place + state * sites, all.slices + state * sites * all.quantities * kSlices};
   });
   for (auto& part : parts) merge(sums, part.sums);
+  // The sweeps weigh the bytes u: from their sums to those of q = 2u - 255.
+  for (int64_t i = 0; i < sums.sites; ++i) {
+    int64_t* weight = sums.slices + i * sums.quantities * kSlices;
+    for (int64_t c = 1; c <= q.problem.corpus.channels; ++c)
+      for (int j = 0; j < kSlices; ++j) weight[c * kSlices + j] = 2 * weight[c * kSlices + j] - 255 * weight[j];
+  }
 }
 
 void run_sources(const Request& q, Source* sources, int32_t* kept) {
@@ -388,7 +376,7 @@ void run_sources(const Request& q, Source* sources, int32_t* kept) {
     lists[t].resize(all * q.keep);
     counts[t].assign(all, 0);
   }
-  sweep_all(q, 0, [&](int32_t thread, Sweep& s, int64_t state) {
+  sweep_all(q, [&](int32_t thread, Sweep& s, int64_t state) {
     s.keep = q.keep;
     s.sources = lists[thread].data() + state * sites * q.keep;
     s.kept = counts[thread].data() + state * sites;

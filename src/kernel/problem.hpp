@@ -17,7 +17,8 @@ constexpr int kSliceBits = 15;
 constexpr int kSlices = 3;
 constexpr int32_t kLargestWeight = (1 << (2 * kSliceBits)) - 1;
 constexpr float kSpreadScale = 4096;   // log2 weights are kept in steps of 1/4096
-constexpr int kChunk = 8;              // displacements walked side by side
+constexpr int kChunk = 16;             // displacements walked side by side
+constexpr int kQueueBytes = 12 * kChunk;  // of a site's queue, for each lane; and 64 more
 constexpr int64_t kNoPlace = INT64_MIN;
 
 // Sites of the state [sy0, sy1) x [sx0, sx1) may take sources from corpus sites [cy0, cy1) x [cx0, cx1). On a fixed axis only
@@ -102,6 +103,7 @@ struct Planes {
   int32_t* pairs;    // [row][column][channel][lane], low half q at the row, high half q one window height above it
   void* offsets;     // [row][column][lane], rint(8 a sum q^2), int32 or int64
   int32_t* present;  // [column][lane], -1 where the lane has this column, else 0
+  int32_t* centres;  // [row][column][lane], the pixel there: a byte for each channel, the first lowest
   int64_t largest;   // largest sum of q^2 over a window
 };
 
@@ -124,10 +126,8 @@ struct Sweep {
   void* columns;            // scratch: running column sums
   void* scores;             // scratch: scores of one row at a few displacements
   int32_t* bars;            // scratch: see Bars
-  int32_t* lanes;           // scratch, zero before and after: lane sums [site of the band][quantity][slice][lane]
-  int64_t* spreads;         // the same for the spread
-  uint8_t* touched;         // scratch, zero before and after: whether a site of the band has lane sums
-  // Where the results go: sums over the state's sites, or lists of the `keep` best sources of each.
+  void* queues;             // scratch: see Queue, one for each site of a row
+  // Where the results go: sums over the state's sites (with the bytes u in place of q), or lists of the `keep` best sources of each.
   Sums sums;
   int32_t keep;
   Source* sources;          // [site][keep], sorted

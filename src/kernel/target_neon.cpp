@@ -14,6 +14,18 @@ inline __attribute__((always_inline)) Int dot2(Int sum, Int a, Int b) {
   return sum + (Int)vpaddq_s32(low, high);
 }
 inline __attribute__((always_inline)) bool any(Int mask) { return vmaxvq_u32((uint32x4_t)mask) != 0; }
+
+// The lanes of a vector above a bar. They are not packed: the whole vector goes into memory.
+typedef Int Hits;
+inline __attribute__((always_inline)) Hits above(Int v, int32_t bar) { return v > bar; }
+inline __attribute__((always_inline)) int count(Hits) { return kLanes; }
+inline __attribute__((always_inline)) void pack(Hits, Int v, int32_t* to) { *reinterpret_cast<Int*>(to) = v; }
+
+// The sum over the lanes of each of n vectors.
+template <int n>
+inline __attribute__((always_inline)) void totals(const Int* v, int32_t* to) {
+  for (int i = 0; i < n; ++i) to[i] = vaddvq_s32((int32x4_t)v[i]);
+}
 }  // namespace smalti::neon
 
 #include "walk.hpp"

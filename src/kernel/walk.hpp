@@ -27,11 +27,26 @@ SMALTI_INLINE I32 widen(I32 v, int32_t) { return v; }
 SMALTI_INLINE I64 widen(I32 v, int64_t) { return __builtin_convertvector(v, I64); }
 SMALTI_INLINE I32 narrow(I32 v) { return v; }
 SMALTI_INLINE I32 narrow(I64 v) { return __builtin_convertvector(v, I32); }
+SMALTI_INLINE I32 lane_numbers() {
+  I32 v;
+  for (int l = 0; l < kLanes; ++l) v[l] = l;
+  return v;
+}
 SMALTI_INLINE bool any(I64 mask) {
   int64_t r = 0;
   for (int l = 0; l < kLanes; ++l) r |= mask[l];
   return r != 0;
 }
+
+// 64-bit scores are queued by whole vectors.
+struct WideHits {
+  I64 mask;
+};
+SMALTI_INLINE WideHits above(I64 score, int64_t bar) { return {score > bar}; }
+SMALTI_INLINE bool any(WideHits hits) { return any(hits.mask); }
+SMALTI_INLINE int count(WideHits) { return kLanes; }
+SMALTI_INLINE void pack(WideHits, I64 v, int64_t* to) { *reinterpret_cast<I64*>(to) = v; }
+SMALTI_INLINE void pack(WideHits, I32 v, int32_t* to) { *reinterpret_cast<I32*>(to) = v; }
 
 // One more row's products into a column sum: C pair products, each of which lets a row in and another out.
 template <int C>
@@ -46,15 +61,13 @@ SMALTI_INLINE I64 absorb(I64 sum, const int32_t* x, const I32* q) {
   return sum + __builtin_convertvector(part, I64);
 }
 
-// 2^(15 + f) truncated, for the scores r above their place, f = rate * r: 15 to 30 bits.
-SMALTI_INLINE I32 weights_of(F32 f) {
-  const I32 n = __builtin_convertvector(f, I32);
-  const F32 r = f - __builtin_convertvector(n, F32);
-  F32 p = F32{} + kExp2[0];
-  for (int i = 1; i < kExp2Terms; ++i) p = p * r + kExp2[i];
-  const F32 scale = (F32)((n + (kSliceBits + 127)) << 23);
-  const I32 w = __builtin_convertvector(p * scale, I32);
-  return w < kLargestWeight ? w : splat(kLargestWeight);
+// Two vectors of 16-bit values as pairs for dot2.
+SMALTI_INLINE I32 pairs_of(I32 a, I32 b) { return a | (b << 16); }
+
+// Byte c of two vectors as pairs.
+SMALTI_INLINE I32 byte_pairs(I32 a, I32 b, int c) {
+  const I32 both = c < 2 ? (a & 0xffff) | (b << 16) : ((a >> 16) & 0xffff) | (b & ~0xffff);
+  return (c % 2 ? both >> 8 : both) & 0x00ff00ff;
 }
 
 // ------------------------------------------------------------------------------------------------------------ laying out
@@ -87,6 +100,15 @@ void lay_out(const Problem& p, const Block& b, Planes& out) {
       }
     }
     for (int x = 0; x < b.width; ++x) out.present[x * kLanes + l] = there && left + h + x < r.cx1 ? -1 : 0;
+    for (int y = 0; y < r.cy1 - r.cy0; ++y)
+      for (int x = 0; x < b.width; ++x) {
+        uint32_t bytes = 0;
+        if (out.present[x * kLanes + l]) {
+          const uint8_t* from = k.pixels + ((item * k.height + r.cy0 + y) * k.width + left + h + x) * channels;
+          for (int c = 0; c < channels; ++c) bytes |= uint32_t(from[c]) << (8 * c);
+        }
+        out.centres[(int64_t(y) * b.width + x) * kLanes + l] = int32_t(bytes);
+      }
   }
   // Windowed sums of q^2: running down the columns in place of the first row of offsets, then along the rows.
   typedef typename Lanes<Acc>::Vec Vec;
@@ -168,10 +190,11 @@ struct Walk {
     return mask;
   }
 
-  // Calls emit(k, x, y, score) for each site and displacement, and done(row, first, count, dy, jy) after each row of a chunk of displacements. Lanes
-  // that have no source there get the lowest score of all.
-  template <class Emit, class Done>
-  SMALTI_INLINE void run(Emit emit, Done done) {
+  // For each row of state sites and each displacement k of a chunk, calls the function that begin(row, k, place) returns with
+  // (x, score) for each site; place + x numbers the corpus sites. Lanes that have no source there get the lowest score of all. After
+  // each row of a chunk calls done(row, first, count, jy).
+  template <class Begin, class Done>
+  SMALTI_INLINE void run(Begin begin, Done done) {
     const int top = r.sy0 + s.row_begin, bottom = r.sy0 + s.row_end;
     const int dy_first = r.fixed_y ? r.cy0 - r.sy0 : r.cy0 - (bottom - 1);
     const int dy_last = r.fixed_y ? dy_first : r.cy1 - 1 - top;
@@ -184,22 +207,20 @@ struct Walk {
         const int count = dx_last - first + 1 < kChunk ? dx_last - first + 1 : kChunk;
         I32 allow[kChunk];
         for (int k = 0; k < count; ++k) allow[k] = allowed(dy, first + k);
+        if (y0 < y1) fill(y0, dy, first, count);
         for (int y = y0; y < y1; ++y) {
           for (int k = 0; k < count; ++k) {
             const int dx = first + k;
             const int x0 = dx < 0 ? -dx : 0, x1 = span < width - dx ? span : width - dx;
             Vec* column = columns + int64_t(k) * (span + 2 * half);
-            if (y == y0) {
-              for (int x = x0; x < x1 + 2 * half; ++x) column[x] = Vec{};
-              for (int p = y0; p < y0 + 2 * half; ++p) fill(column, p, dy, dx, x0, x1 + 2 * half);
-            }
             const int32_t* state = y == y0 ? s.state->filling : s.state->rolling;
+            const int64_t place = int64_t(y + dy - r.cy0) * width + dx;
             if (masked)
-              row<true>(column, y, state, dy, dx, x0, x1, k, allow[k], emit);
+              row<true>(column, y, state, dy, dx, x0, x1, place, allow[k], begin(y - top, k, place));
             else
-              row<false>(column, y, state, dy, dx, x0, x1, k, allow[k], emit);
+              row<false>(column, y, state, dy, dx, x0, x1, place, allow[k], begin(y - top, k, place));
           }
-          done(y - top, first, count, dy, y + dy - r.cy0);
+          done(y - top, first, count, y + dy - r.cy0);
         }
       }
     }
@@ -208,18 +229,34 @@ struct Walk {
  private:
   SMALTI_INLINE const I32* plane(int row, int dy, int dx) const { return pairs + (int64_t(row + dy - r.cy0) * cols + dx) * C; }
 
-  SMALTI_INLINE void fill(Vec* column, int p, int dy, int dx, int x0, int x1) const {
-    const int32_t* x = s.state->filling + (int64_t(p) * s.state->stride + r.sx0) * C;
-    const I32* q = plane(p, dy, dx);
-    for (int i = x0; i < x1; ++i) column[i] = absorb<C>(column[i], x + i * C, q + i * C);
+  // Starts the column sums of a chunk of displacements with rows [y0, y0 + 2 half), several side by side so that they share the state's
+  // values and none waits for its last product.
+  void fill(int y0, int dy, int first, int count) const {
+    for (int e = 0; e < span + 2 * half; ++e) {
+      const int end = cols - first - e < count ? cols - first - e : count;
+      int k = first + e < 0 ? -(first + e) : 0;
+      for (; k + 8 <= end; k += 8) fill_columns<8>(y0, dy, first, k, e);
+      for (; k + 3 <= end; k += 3) fill_columns<3>(y0, dy, first, k, e);
+      for (; k < end; ++k) fill_columns<1>(y0, dy, first, k, e);
+    }
+  }
+
+  template <int n>
+  SMALTI_INLINE void fill_columns(int y0, int dy, int first, int k, int e) const {
+    const int32_t* x = s.state->filling + (int64_t(y0) * s.state->stride + r.sx0 + e) * C;
+    const I32* q = plane(y0, dy, first + k + e);
+    Vec sum[n] = {};
+    for (int64_t p = 0; p < 2 * half; ++p)
+      for (int i = 0; i < n; ++i) sum[i] = absorb<C>(sum[i], x + p * s.state->stride * C, q + (p * cols + i) * C);
+    for (int i = 0; i < n; ++i) columns[int64_t(k + i) * (span + 2 * half) + e] = sum[i];
   }
 
   template <bool Masked, class Emit>
-  SMALTI_INLINE void row(Vec* column, int y, const int32_t* state, int dy, int dx, int x0, int x1, int k, I32 allow, Emit emit) const {
+  SMALTI_INLINE void row(Vec* column, int y, const int32_t* state, int dy, int dx, int x0, int x1, int64_t place, I32 allow, Emit emit) const {
     const int reach = 2 * half;
     const int32_t* x = state + (int64_t(y + reach) * s.state->stride + r.sx0) * C;
     const I32* q = plane(y + reach, dy, dx);
-    const Vec* offset = offsets + int64_t(y + dy - r.cy0) * width + dx;
+    const Vec* offset = offsets + place;
     const I32* there = present + dx;
     Vec sum = {};
     for (int i = x0; i < x0 + reach; ++i) {
@@ -237,7 +274,7 @@ struct Walk {
         const Vec use = widen(there[i] & allow, Acc{});
         score = (score & use) | (~use & Lanes<Acc>::lowest);
       }
-      emit(k, i, y, score);
+      emit(i, score);
       sum -= column[i];
     }
   }
@@ -257,133 +294,191 @@ struct Bars {
   }
 };
 
+// The scores of a site that are within reach, and their pixels, from one chunk of displacements. Its length is an odd number of cache
+// lines with most vectors, so that the queues of a row do not all start in the same cache set.
+template <class Acc>
+struct alignas(64) Queue {
+  Acc scores[kChunk * kLanes];
+  int32_t pixels[kChunk * kLanes];
+  int32_t count;
+};
+
+// Adds up the weights of the scores within reach. Those of one site and one chunk of displacements are put into a queue first, where the
+// target may pack them, and weighed together.
 template <class Acc, int C, bool Spread>
 class Summing {
   typedef typename Lanes<Acc>::Vec Vec;
   static constexpr int kQuantities = 1 + C;
-  static constexpr int kPerSite = kQuantities * kSlices;
-  static constexpr int kLimit = 256 / kChunk;  // chunks until a lane's 32-bit sum of 15-bit slices times q could overflow
+  static constexpr int kTerms = kQuantities + (Spread ? 3 : 0);
+  static constexpr int kSums = kTerms * kSlices;
+  static constexpr int kBatch = 2 * kChunk;  // vectors weighed together
+  static_assert(kChunk % 2 == 0 && sizeof(Queue<Acc>) <= kQueueBytes * kLanes + 64);
+  static_assert(kChunk * kLanes <= 256, "32 bits hold 256 products of a slice and a byte");
 
  public:
   explicit Summing(Sweep& sweep)
-      : s_(sweep), walk_(sweep), bars_(reinterpret_cast<Bars<Acc>*>(sweep.bars)), lanes_(reinterpret_cast<I32*>(sweep.lanes)),
-        spreads_(reinterpret_cast<I64*>(sweep.spreads)), span_(walk_.span), rows_(sweep.row_end - sweep.row_begin) {}
+      : s_(sweep), walk_(sweep), bars_(reinterpret_cast<Bars<Acc>*>(sweep.bars)), queues_(static_cast<Queue<Acc>*>(sweep.queues)),
+        span_(walk_.span), rows_(sweep.row_end - sweep.row_begin) {}
 
   void run() {
     for (int row = 0; row < rows_; ++row)
       for (int x = 0; x < span_; ++x) bars_[row * span_ + x] = Bars<Acc>::at(s_.sums.place[site(row, x)], s_.problem->span);
-    Vec* scores = static_cast<Vec*>(s_.scores);
-    const int width = walk_.width, half = walk_.half;
-    int chunks = 0, last_first = 0, last_dy = 0;
+    for (int x = 0; x < span_; ++x) queues_[x].count = 0;
+    batch_.sites = batch_.vectors = 0;
+    const I32* centres = reinterpret_cast<const I32*>(s_.planes->centres);
     walk_.run(
-        [&](int k, int x, int, Vec score) { scores[k * span_ + x] = score; },
-        [&](int row, int first, int count, int dy, int jy) {
-          if (first != last_first || dy != last_dy) {
-            last_first = first, last_dy = dy;
-            if (++chunks % kLimit == 0) flush();
+        [&](int row, int, int64_t place) {
+          return [bars = bars_ + row * span_, from = centres + place, queues = queues_](int x, Vec score) {
+            const auto hits = above(score, bars[x].low);
+            if (!any(hits)) return;
+            Queue<Acc>& queue = queues[x];
+            pack(hits, score, queue.scores + queue.count);
+            pack(hits, from[x], queue.pixels + queue.count);
+            queue.count += count(hits);
+          };
+        },
+        [&](int row, int, int, int) {
+          for (int x = 0; x < span_; ++x) {
+            if (queues_[x].count == 0) continue;
+            if (batch_.vectors > kBatch - kChunk) weigh(row);
+            take(row, x);
           }
-          const int last = first + count - 1;
-          const I32* centre = walk_.pairs + (int64_t(jy + half) * walk_.cols + half) * C;
-          const int x_end = span_ < width - first ? span_ : width - first;
-          for (int x = -last > 0 ? -last : 0; x < x_end; ++x) {
-            const int k0 = -x - first > 0 ? -x - first : 0;
-            const int k1 = width - x - first < count ? width - x - first : count;
-            weigh(row, x, scores + x, k0, k1, centre + (x + first) * C);
-          }
+          weigh(row);
         });
-    flush();
   }
 
  private:
+  // Queues of a few sites, weighed step by step: one vector's steps wait for each other, those of different vectors do not.
+  struct Batch {
+    int sites, vectors;
+    struct {
+      int x, first, end;
+    } of[kBatch / 2];
+    I32 pixels[kBatch];
+    I32 under[kBatch], third[kBatch];     // whether the score's place is below the site's highest, and whether it is two below
+    F32 log2[Spread ? kBatch : 1];        // of the weight, above the place
+    F32 fraction[kBatch];                 // of that logarithm
+    I32 weight[kBatch];                   // first the logarithm's whole part as exponent bits
+    I32 slices[kBatch / 2][kSlices];      // as pairs for dot2
+    I32 lowered[Spread ? kBatch / 2 : 1][2];  // the part of the slices that comes from lower halves
+  };
+
   int64_t site(int row, int x) const { return int64_t(walk_.r.sy0 + s_.row_begin + row) * s_.width + walk_.r.sx0 + x; }
 
-  // Adds the weights of displacements [k0, k1) at one site.
-  SMALTI_INLINE void weigh(int row, int x, const Vec* scores, int k0, int k1, const I32* centre) {
-    const int64_t here = int64_t(row) * span_ + x;
-    Vec most = scores[k0 * span_];
-    for (int k = k0 + 1; k < k1; ++k) most = scores[k * span_] > most ? scores[k * span_] : most;
-    Bars<Acc>& bars = bars_[here];
-    if (!any(most > bars.low)) return;
-    if (any(most > bars.high)) lift(row, x, most);
-    s_.touched[here] = 1;
+  // Puts a site's queue into the batch.
+  void take(int row, int x) {
+    Queue<Acc>& queue = queues_[x];
+    const int n = queue.count;
+    queue.count = 0;
+    Vec* scores = reinterpret_cast<Vec*>(queue.scores);
+    const I32* pixels = reinterpret_cast<const I32*>(queue.pixels);
+    // An even number of vectors, filled up with scores that count for nothing.
+    const int vectors = (n + 2 * kLanes - 1) / (2 * kLanes) * 2;
+    for (int i = n / kLanes; i < vectors; ++i)
+      scores[i] = widen(lane_numbers() < n - i * kLanes, Acc{}) ? scores[i] : Vec{} + Lanes<Acc>::lowest;
+    Vec most = scores[0];
+    for (int i = 1; i < vectors; ++i) most = scores[i] > most ? scores[i] : most;
+    const Bars<Acc>& bars = bars_[int64_t(row) * span_ + x];
+    if (any(above(most, bars.high))) lift(row, x, most);
     const Vec base = Vec{} + bars.base, low = Vec{} + bars.low;
     const Acc span = Acc(s_.problem->span);
-    I32 sum[kSlices][kQuantities] = {};
-    I64 wide[kSlices] = {};
-    for (int k = k0; k < k1; ++k) {
-      const Vec score = scores[k * span_];
-      const auto hit = score > low;
-      if (!any(hit)) continue;
-      const Vec d = (score - base) & hit;
-      const auto below = d < 0, far = d < -span;
-      const F32 f = __builtin_convertvector(d + (below & span) + (far & span), F32) * s_.problem->rate;
-      const I32 weight = weights_of(f) & narrow(hit);
-      const I32 upper = weight >> kSliceBits, lower = weight & ((1 << kSliceBits) - 1);
-      const I32 under = narrow(below), third = narrow(far), second = under & ~third;
-      const I32 slice[kSlices] = {(lower & second) | (upper & third), (lower & ~under) | (upper & second), upper & ~under};
-      const I32* q = centre + k * C;
-      for (int j = 0; j < kSlices; ++j) {
-        sum[j][0] += slice[j];
-        for (int c = 0; c < C; ++c) sum[j][1 + c] = dot2(sum[j][1 + c], slice[j], q[c]);
+    const float rate = s_.problem->rate;
+    const int first = batch_.vectors;
+    for (int i = 0; i < vectors; ++i) {
+      const auto hits = scores[i] > low;
+      const Vec d = (scores[i] - base) & hits;
+      const Vec below = d >> (8 * sizeof(Acc) - 1);
+      const Vec e = d + (below & span);
+      const Vec far = e >> (8 * sizeof(Acc) - 1);
+      const F32 f = __builtin_convertvector(e + (far & span), F32) * rate;
+      const I32 whole = __builtin_convertvector(f, I32);
+      batch_.fraction[first + i] = f - __builtin_convertvector(whole, F32);
+      if constexpr (Spread) batch_.log2[first + i] = f;
+      batch_.weight[first + i] = (whole + (~narrow(hits) & -100)) << 23;  // a weight of nothing where there is no hit
+      batch_.under[first + i] = narrow(below);
+      batch_.third[first + i] = narrow(far);
+      batch_.pixels[first + i] = pixels[i];
+    }
+    batch_.of[batch_.sites++] = {x, first / 2, (first + vectors) / 2};
+    batch_.vectors += vectors;
+  }
+
+  // Adds the weights of a batch to its sites' sums, and empties it.
+  void weigh(int row) {
+    // 2^(15 + f) truncated, 15 to 30 bits. Powers of two are exact, so they go into the polynomial's coefficients and the exponent bits.
+    for (int i = 0; i < batch_.vectors; ++i) {
+      constexpr float scale = 1 << kSliceBits;
+      const F32 r = batch_.fraction[i];
+      F32 p = F32{} + scale * kExp2[0];
+      for (int t = 1; t < kExp2Terms; ++t) p = p * r + scale * kExp2[t];
+      const I32 w = __builtin_convertvector((F32)((I32)p + batch_.weight[i]), I32);
+      batch_.weight[i] = w < kLargestWeight ? w : splat(kLargestWeight);
+    }
+    for (int i = 0; i < batch_.vectors; i += 2) {
+      I32 slice[2][kSlices], lowered[2][2];
+      for (int g = 0; g < 2; ++g) {
+        // An upper half stands at its own place, a lower half one place below it.
+        const I32 w = batch_.weight[i + g], under = batch_.under[i + g], third = batch_.third[i + g];
+        const I32 upper = w >> kSliceBits, lower = w & ((1 << kSliceBits) - 1);
+        slice[g][0] = under & (lower ^ (third & (lower ^ upper)));
+        slice[g][1] = lower ^ (under & (lower ^ (upper & ~third)));
+        slice[g][2] = upper & ~under;
+        lowered[g][0] = under & ~third & lower;
+        lowered[g][1] = lower & ~under;
       }
+      for (int j = 0; j < kSlices; ++j) batch_.slices[i / 2][j] = pairs_of(slice[0][j], slice[1][j]);
+      if constexpr (Spread)
+        for (int j = 0; j < 2; ++j) batch_.lowered[i / 2][j] = pairs_of(lowered[0][j], lowered[1][j]);
+    }
+    const I32 one = splat(0x00010001);
+    for (int n = 0; n < batch_.sites; ++n) {
+      I32 sum[kTerms][kSlices] = {};
+      for (int i = batch_.of[n].first; i < batch_.of[n].end; ++i) {
+        const I32* slices = batch_.slices[i];
+        for (int j = 0; j < kSlices; ++j) sum[0][j] = dot2(sum[0][j], slices[j], one);
+        for (int c = 0; c < C; ++c) {
+          const I32 bytes = byte_pairs(batch_.pixels[2 * i], batch_.pixels[2 * i + 1], c);
+          for (int j = 0; j < kSlices; ++j) sum[1 + c][j] = dot2(sum[1 + c][j], slices[j], bytes);
+        }
+        if constexpr (Spread) {
+          const I32 a = __builtin_convertvector(batch_.log2[2 * i] * kSpreadScale + 0.5f, I32);
+          const I32 b = __builtin_convertvector(batch_.log2[2 * i + 1] * kSpreadScale + 0.5f, I32);
+          for (int c = 0; c < 2; ++c) {
+            const I32 bytes = byte_pairs(a, b, c);
+            for (int j = 0; j < kSlices; ++j) sum[kQuantities + c][j] = dot2(sum[kQuantities + c][j], slices[j], bytes);
+            sum[kQuantities + 2][c] = dot2(sum[kQuantities + 2][c], batch_.lowered[i][c], one);
+          }
+        }
+      }
+      alignas(64) int32_t found[(kSums + kLanes - 1) / kLanes * kLanes];
+      totals<kSums>(&sum[0][0], found);
+      int64_t* to = s_.sums.slices + site(row, batch_.of[n].x) * (kQuantities + Spread) * kSlices;
+      for (int i = 0; i < kQuantities * kSlices; ++i) to[i] += found[i];
       if constexpr (Spread) {
-        // An upper half stands at its own place, a lower half one place (15 bits) below it.
-        const I32 above = __builtin_convertvector(f * kSpreadScale + 0.5f, I32);
-        const I32 lifted = above + int32_t(kSliceBits * kSpreadScale);
-        const I32 log2[kSlices] = {(lifted & second) | (above & third), (lifted & ~under) | (above & second), above};
-        for (int j = 0; j < kSlices; ++j) wide[j] += __builtin_convertvector(slice[j], I64) * __builtin_convertvector(log2[j], I64);
+        const int32_t* spread = found + kQuantities * kSlices;
+        for (int j = 0; j < kSlices; ++j)
+          to[kQuantities * kSlices + j] +=
+              spread[j] + 256 * int64_t(spread[kSlices + j]) + int64_t(kSliceBits * kSpreadScale) * spread[2 * kSlices + j];
       }
     }
-    I32* to = lanes_ + here * kPerSite;
-    for (int j = 0; j < kSlices; ++j)
-      for (int c = 0; c < kQuantities; ++c) to[c * kSlices + j] += sum[j][c];
-    if constexpr (Spread)
-      for (int j = 0; j < kSlices; ++j) spreads_[here * kSlices + j] += wide[j];
+    batch_.sites = batch_.vectors = 0;
   }
 
   // A score above the highest place: what has been summed moves down.
   __attribute__((noinline)) void lift(int row, int x, const Vec& most) {
-    const int64_t here = int64_t(row) * span_ + x;
     Acc best = most[0];
     for (int l = 1; l < kLanes; ++l) best = most[l] > best ? most[l] : best;
-    flush_site(row, x);
     const int64_t place = place_of(best, s_.problem->span);
     raise(s_.sums, site(row, x), place);
-    bars_[here] = Bars<Acc>::at(place, s_.problem->span);
-  }
-
-  // Lane sums into the state's sums.
-  void flush_site(int row, int x) {
-    const int64_t here = int64_t(row) * span_ + x;
-    if (!s_.touched[here]) return;
-    s_.touched[here] = 0;
-    int64_t* to = s_.sums.slices + site(row, x) * s_.sums.quantities * kSlices;
-    I32* from = lanes_ + here * kPerSite;
-    for (int i = 0; i < kPerSite; ++i) {
-      int64_t total = 0;
-      for (int l = 0; l < kLanes; ++l) total += from[i][l];
-      to[i] += total;
-      from[i] = I32{};
-    }
-    if constexpr (Spread)
-      for (int j = 0; j < kSlices; ++j) {
-        I64& wide = spreads_[here * kSlices + j];
-        for (int l = 0; l < kLanes; ++l) to[kPerSite + j] += wide[l];
-        wide = I64{};
-      }
-  }
-
-  void flush() {
-    for (int row = 0; row < rows_; ++row)
-      for (int x = 0; x < span_; ++x) flush_site(row, x);
+    bars_[int64_t(row) * span_ + x] = Bars<Acc>::at(place, s_.problem->span);
   }
 
   Sweep& s_;
   Walk<Acc, C> walk_;
   Bars<Acc>* bars_;
-  I32* lanes_;
-  I64* spreads_;
+  Queue<Acc>* queues_;
   const int span_, rows_;
+  Batch batch_;
 };
 
 // Keeps the best sources of each site in sorted lists. A lane enters the slow path only with a score that can enter the list.
@@ -398,8 +493,8 @@ void list_sources(Sweep& s) {
   I64 items;
   for (int l = 0; l < kLanes; ++l) items[l] = b.first + l / b.strips;
   walk.run(
-      [&](int k, int x, int, Vec score) { scores[k * span + x] = score; },
-      [&](int row, int first, int count, int, int jy) {
+      [&](int, int k, int64_t) { return [to = scores + k * span](int x, Vec score) { to[x] = score; }; },
+      [&](int row, int first, int count, int jy) {
         const int last = first + count - 1;
         for (int x = -last > 0 ? -last : 0; x < (span < width - first ? span : width - first); ++x) {
           const int k0 = -x - first > 0 ? -x - first : 0;
