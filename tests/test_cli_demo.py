@@ -51,7 +51,7 @@ def test_the_demo_and_the_demo_again(tmp_path: Path) -> None:
     training = library.ImageCorpus.builtin("digits").images
     nearest = nearest_items(images, training)
     assert (images != nearest).any(axis=(1, 2, 3)).all(), "every digit is new"
-    assert made["digits-beside-nearest.png"][0] == png_bytes(beside_nearest(images, nearest))
+    assert made["digits-beside-nearest.png"][0] == png_bytes(beside_nearest(images, nearest, columns=4))
     assert Trace.load(out / "texture" / "trace.safetensors").images.shape == (1, 160, 256, 3)
     assert smalti("verify", out / "digits").code == 0
 

@@ -127,7 +127,7 @@ def _check_folder(out: Path) -> None:
 def _write_pairs(out: Path, digits: Order, items: NDArray[np.uint8]) -> None:
     """The picture of each new digit beside its nearest training digit."""
     images = Trace.load(digits.out / "trace.safetensors").images
-    content = png_bytes(beside_nearest(images, nearest_items(images, items)))
+    content = png_bytes(beside_nearest(images, nearest_items(images, items), columns=4))
     place = out / _PAIRS
     if place.exists() and place.read_bytes() != content:
         raise InputError(f"'{shown(place)}' is not the picture that this demo makes: move it away")
