@@ -30,9 +30,9 @@ PIXEL_UNIT = 255
 class Exclusion:
     """Corpus sites that may not serve a state, for leave-one-out.
 
-    items: items [begin, end) are left out. offset, radius: sites whose displacement (corpus site minus state site) is
-        within
-    `radius` - 1 of `offset` on both axes are left out; radius 0 leaves none out.
+    items: items [begin, end) are left out.
+    offset, radius: sites whose displacement (corpus site minus state site) is within `radius` - 1 of `offset` on both
+        axes are left out; radius 0 leaves none out.
     """
 
     items: tuple[int, int] = (0, 0)

@@ -124,8 +124,7 @@ def beside_nearest(images: NDArray[np.uint8], nearest: NDArray[np.uint8], *, col
 def png_bytes(image: NDArray[np.uint8]) -> bytes:
     """A picture as the content of a PNG file: pixels and nothing else, no time, no text.
 
-    Tier: *bitwise* for the pixels everywhere, and for the bytes with the same build of Pillow (another zlib may
-        compress
+    Tier: *bitwise* for the pixels everywhere, and for the bytes with the same build of Pillow (another zlib may compress
     the same pixels into other bytes).
 
     Args:
