@@ -124,8 +124,8 @@ def beside_nearest(images: NDArray[np.uint8], nearest: NDArray[np.uint8], *, col
 def png_bytes(image: NDArray[np.uint8]) -> bytes:
     """A picture as the content of a PNG file: pixels and nothing else, no time, no text.
 
-    Tier: *bitwise* for the pixels everywhere, and for the bytes with the same build of Pillow (another zlib may compress
-    the same pixels into other bytes).
+    Tier: *bitwise* for the pixels everywhere, and for the bytes with the same build of Pillow (another zlib may
+    compress the same pixels into other bytes).
 
     Args:
         image: uint8, shape (H, W, C): C = 1 greyscale, 3 RGB, 4 RGBA.
