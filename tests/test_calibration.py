@@ -200,3 +200,10 @@ def test_cache_that_cannot_be_written_is_no_error(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SMALTI_CACHE", str(tmp_path / "file"))
     assert cached_calibration(digits.without(range(60, len(digits))), levels=1, queries=2)[1] is None
+
+
+def test_machines_take_a_calibration_for_its_scales(found: Calibration, digits: ImageCorpus) -> None:
+    assert BorderAware(digits, scales=found).scales == found.scales
+    for wrong in ([3, 5], "3", 3.0):
+        with pytest.raises(UsageError, match="scales are a Scales record, a calibration, or one odd patch size"):
+            BorderAware(digits, scales=wrong)  # pyright: ignore[reportArgumentType]

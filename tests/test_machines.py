@@ -274,7 +274,7 @@ def test_all_sizes_of_the_scales_are_checked_at_once(few_digits: ImageCorpus) ->
 def test_missing_scales(few_digits: ImageCorpus, name: str) -> None:
     sentence = (
         f"the {name} machine needs scales: an odd patch size, Scales.listed([3, 5, 7], ...), "
-        "or calibrate(corpus).scales"
+        "or calibrate(corpus)"
     )
     with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"):
         MACHINES[name](few_digits)

@@ -32,17 +32,30 @@ SMALTI_INLINE I32 lane_numbers() {
   for (int l = 0; l < kLanes; ++l) v[l] = l;
   return v;
 }
-SMALTI_INLINE bool any(I64 mask) {
-  int64_t r = 0;
-  for (int l = 0; l < kLanes; ++l) r |= mask[l];
-  return r != 0;
+
+// Comparisons, -1 or 0 in each lane. GCC compares vectors wider than a register one number at a time, so those of 64 bits are halved.
+SMALTI_INLINE I32 exceeds(I32 a, I32 b) { return a > b; }
+SMALTI_INLINE I64 exceeds(const I64& a, const I64& b) {
+  typedef int64_t Half __attribute__((vector_size(4 * kLanes)));
+  I64 mask;
+  for (int i = 0; i < 2; ++i) reinterpret_cast<Half*>(&mask)[i] = reinterpret_cast<const Half*>(&a)[i] > reinterpret_cast<const Half*>(&b)[i];
+  return mask;
+}
+SMALTI_INLINE bool any(const I64& mask) {
+  const I32* half = reinterpret_cast<const I32*>(&mask);
+  return any(half[0] | half[1]);
+}
+template <class Vec>
+SMALTI_INLINE Vec larger(const Vec& a, const Vec& b) {
+  const Vec mask = exceeds(a, b);
+  return (a & mask) | (b & ~mask);
 }
 
 // 64-bit scores are queued by whole vectors.
 struct WideHits {
   I64 mask;
 };
-SMALTI_INLINE WideHits above(I64 score, int64_t bar) { return {score > bar}; }
+SMALTI_INLINE WideHits above(I64 score, int64_t bar) { return {exceeds(score, I64{} + bar)}; }
 SMALTI_INLINE bool any(WideHits hits) { return any(hits.mask); }
 SMALTI_INLINE int count(WideHits) { return kLanes; }
 SMALTI_INLINE void pack(WideHits, I64 v, int64_t* to) { *reinterpret_cast<I64*>(to) = v; }
@@ -377,7 +390,7 @@ class Summing {
     for (int i = n / kLanes; i < vectors; ++i)
       scores[i] = widen(lane_numbers() < n - i * kLanes, Acc{}) ? scores[i] : Vec{} + Lanes<Acc>::lowest;
     Vec most = scores[0];
-    for (int i = 1; i < vectors; ++i) most = scores[i] > most ? scores[i] : most;
+    for (int i = 1; i < vectors; ++i) most = larger(scores[i], most);
     const Bars<Acc>& bars = bars_[int64_t(row) * span_ + x];
     if (any(above(most, bars.high))) lift(row, x, most);
     const Vec base = Vec{} + bars.base, low = Vec{} + bars.low;
@@ -385,7 +398,7 @@ class Summing {
     const float rate = s_.problem->rate;
     const int first = batch_.vectors;
     for (int i = 0; i < vectors; ++i) {
-      const auto hits = scores[i] > low;
+      const Vec hits = exceeds(scores[i], low);
       const Vec d = (scores[i] - base) & hits;
       const Vec below = d >> (8 * sizeof(Acc) - 1);
       const Vec e = d + (below & span);
@@ -512,7 +525,7 @@ void list_sources(Sweep& s) {
           Vec bar = bar_now();
           for (int k = k0; k < k1; ++k) {
             const Vec score = scores[k * span + x];
-            const auto hit = score > bar;
+            const Vec hit = exceeds(score, bar);
             if (!any(hit)) continue;
             for (int l = 0; l < kLanes; ++l) {
               if (!hit[l]) continue;

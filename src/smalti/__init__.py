@@ -1,7 +1,7 @@
 """Smalti: new pictures from your own by closed-form diffusion, with nothing trained.
 
 corpus = smalti.ImageCorpus.from_folder("photos/", size=(32, 32))
-machine = smalti.BorderAware(corpus, scales=smalti.calibrate(corpus).scales)
+machine = smalti.BorderAware(corpus, scales=smalti.calibrate(corpus))
 trace = smalti.DDIM(machine, steps=20)(seeds=range(16))
 trace.images  # uint8 (16, 32, 32, 3)
 """

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,6 +179,16 @@ class Scales:
     def along(self, levels: Sequence[Level]) -> tuple[int, ...]:
         """The patch size at each of the levels."""
         return tuple(self.at(level) for level in levels)
+
+
+@runtime_checkable
+class Scaled(Protocol):
+    """Anything that has scales, such as a calibration."""
+
+    @property
+    def scales(self) -> Scales:
+        """Patch sizes over the noise."""
+        ...
 
 
 def smallest_odd_from(value: float) -> int:

@@ -15,7 +15,7 @@ from smalti.engine import Exclusion, Posterior, Query, native
 from smalti.engine.posterior import finish
 from smalti.errors import InputError, UsageError
 from smalti.noise import Level
-from smalti.window import Admission, Scales
+from smalti.window import Admission, Scaled, Scales
 
 Report = Literal["entropy", "shares", "sources"]
 
@@ -33,12 +33,14 @@ class Machine(ABC):
 
     name: str
 
-    def __init__(self, corpus: ImageCorpus, *, scales: Scales | int | None = None, label: str | None = None) -> None:
+    def __init__(
+        self, corpus: ImageCorpus, *, scales: Scales | Scaled | int | None = None, label: str | None = None
+    ) -> None:
         """Puts a machine together.
 
         Args:
             corpus: the pictures.
-            scales: patch sizes over the noise, or one odd size for all levels.
+            scales: patch sizes over the noise, a calibration that has them, or one odd size for all levels.
             label: use only the items with this label.
 
         Raises:
@@ -52,12 +54,14 @@ class Machine(ABC):
         else:
             self.items = np.array(corpus.places_of(label))
             self.images = np.ascontiguousarray(corpus.images[self.items])
+        if isinstance(scales, Scaled):
+            scales = scales.scales
         if scales is not None and not isinstance(scales, Scales):
             try:
                 scales = Scales.constant(operator.index(scales))
             except TypeError:
                 raise UsageError(
-                    f"scales are a Scales record or one odd patch size, not {scales!r}: see Scales.listed"
+                    f"scales are a Scales record, a calibration, or one odd patch size, not {scales!r}"
                 ) from None
         self.scales = self._checked_scales(scales)
         self.check_output(corpus.size)
@@ -66,7 +70,7 @@ class Machine(ABC):
         if scales is None:
             raise UsageError(
                 f"the {self.name} machine needs scales: "
-                "an odd patch size, Scales.listed([3, 5, 7], ...), or calibrate(corpus).scales"
+                "an odd patch size, Scales.listed([3, 5, 7], ...), or calibrate(corpus)"
             )
         return scales
 
