@@ -273,8 +273,7 @@ def test_all_sizes_of_the_scales_are_checked_at_once(few_digits: ImageCorpus) ->
 @pytest.mark.parametrize("name", ["local", "equivariant-local", "border-aware"])
 def test_missing_scales(few_digits: ImageCorpus, name: str) -> None:
     sentence = (
-        f"the {name} machine needs scales: an odd patch size, Scales.listed([3, 5, 7], ...), "
-        "or calibrate(corpus)"
+        f"the {name} machine needs scales: an odd patch size, Scales.listed([3, 5, 7], ...), or calibrate(corpus)"
     )
     with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"):
         MACHINES[name](few_digits)
