@@ -592,3 +592,32 @@ def test_levels_that_are_equal_but_for_the_time_verify(run: Path) -> None:
     machine = recorded_machine(request, source=None)
     assert machine.scales is not None
     assert machine.scales.along(levels) == (5, 5, 1)
+
+
+def test_output_inside_the_source_is_refused(source: Path, tmp_path: Path) -> None:
+    done = smalti("generate", source, "-o", source / "new", "--scales", "3")
+    assert done.code == 2
+    assert "lies in the source" in done.err
+    assert not (source / "new").exists()
+
+
+def test_steps_below_the_state_grid_are_refused_before_any_work(source: Path, tmp_path: Path) -> None:
+    done = smalti("generate", source, "-o", tmp_path / "run", "--scales", "3", "--steps", "5000")
+    assert done.code == 2
+    assert "use fewer steps" in done.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_source_without_a_name_is_refused(tmp_path: Path) -> None:
+    done = smalti("generate", "", "-o", tmp_path / "run")
+    assert done.code == 2
+    assert "empty name" in done.err
+
+
+def test_seeds_given_twice_are_refused_before_calibration(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smalti.cli.generate.find_scales", lambda *_, **__: pytest.fail("calibrated first"))
+    done = smalti("generate", source, "-o", tmp_path / "run", "--seeds", "1,1")
+    assert done.code == 2
+    assert "seed 1 is asked for more than once" in done.err

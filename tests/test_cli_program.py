@@ -104,7 +104,7 @@ def test_sizes_without_meaning_are_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("SMALTI_THREADS", "SMALTI_THREADS=many is not a number of threads: give 1 or more"),
+        ("SMALTI_THREADS", "SMALTI_THREADS=many is not a number of threads: give 1 to 1024"),
         ("SMALTI_KERNEL", "SMALTI_KERNEL=many is not a kernel of this processor: choose from "),
     ],
 )

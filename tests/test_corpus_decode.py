@@ -429,3 +429,15 @@ def test_pixels_are_the_same_from_a_stream_of_any_name(tmp_path):
         pixels, _, notes = read(tmp_path / name)
         assert np.array_equal(pixels, COLOUR)
         assert notes == ()
+
+
+def test_a_png_with_any_byte_of_its_pixels_changed_is_refused(tmp_path: Path) -> None:
+    """PNG guards its chunks by checksums; asking for EXIF data must not load the picture past them."""
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    begin, end = whole.index(b"IDAT") + 4, whole.index(b"IEND") - 8
+    for place in range(begin, end, 37):
+        (tmp_path / "a.png").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(InputError, match="damaged or cut short"):
+            ImageCorpus.from_file(tmp_path / "a.png")

@@ -289,20 +289,25 @@ def _with_two_more_places(query: Query, total: Partial) -> NDArray[np.float64]:
 @pytest.mark.parametrize(
     ("variable", "value", "call", "sentence"),
     [
-        ("SMALTI_THREADS", "0", native.default_threads, "SMALTI_THREADS=0 is not a number of threads: give 1 or more"),
+        ("SMALTI_THREADS", "0", native.default_threads, "SMALTI_THREADS=0 is not a number of threads: give 1 to 1024"),
         (
             "SMALTI_THREADS",
             "-2",
             native.default_threads,
-            "SMALTI_THREADS=-2 is not a number of threads: give 1 or more",
+            "SMALTI_THREADS=-2 is not a number of threads: give 1 to 1024",
         ),
         (
             "SMALTI_THREADS",
             "four",
             native.default_threads,
-            "SMALTI_THREADS=four is not a number of threads: give 1 or more",
+            "SMALTI_THREADS=four is not a number of threads: give 1 to 1024",
         ),
-        ("SMALTI_THREADS", "", native.default_threads, "SMALTI_THREADS= is not a number of threads: give 1 or more"),
+        (
+            "SMALTI_THREADS",
+            "1025",
+            native.default_threads,
+            "SMALTI_THREADS=1025 is not a number of threads: give 1 to 1024",
+        ),
         (
             "SMALTI_KERNEL",
             "mmx",
@@ -320,6 +325,14 @@ def test_environment_that_has_no_meaning(
     with pytest.raises(UsageError) as error:
         call()
     assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize("variable", ["SMALTI_THREADS", "SMALTI_KERNEL"])
+def test_environment_that_is_empty_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.delenv(variable, raising=False)
+    before = native.default_threads(), native.default_target()
+    monkeypatch.setenv(variable, "")
+    assert (native.default_threads(), native.default_target()) == before
 
 
 def test_environment_chooses_threads_and_kernel(monkeypatch: pytest.MonkeyPatch, few_digits: ImageCorpus) -> None:

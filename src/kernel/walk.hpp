@@ -399,7 +399,7 @@ class Summing {
     const int first = batch_.vectors;
     for (int i = 0; i < vectors; ++i) {
       const Vec hits = exceeds(scores[i], low);
-      const Vec d = (scores[i] - base) & hits;
+      const Vec d = (scores[i] & hits) - (base & hits);
       const Vec below = d >> (8 * sizeof(Acc) - 1);
       const Vec e = d + (below & span);
       const Vec far = e >> (8 * sizeof(Acc) - 1);

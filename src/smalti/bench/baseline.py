@@ -10,6 +10,7 @@ than the engine.
 from __future__ import annotations
 
 import json
+import signal as interrupts
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -92,6 +93,7 @@ def answer_questions() -> None:
     """Reads questions from standard input and prints seconds, until the input ends."""
     from smalti.bench.measure import Case
 
+    interrupts.signal(interrupts.SIGINT, interrupts.SIG_IGN)  # who asks is interrupted, and closes the input
     for line in sys.stdin:
         question = json.loads(line)
         threads = question.pop("threads")

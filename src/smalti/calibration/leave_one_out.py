@@ -210,7 +210,7 @@ def calibrate(
         label: use only the items with this label.
         sizes: candidates, odd; by default 3, 5, 7 ... as far as the pictures allow.
         levels: how many noise levels; by default 20, or 10 where 20 would take long.
-        queries: how many items are left out in turn; by default 32, 16 where pictures are large, 8 tiles of a single
+        queries: how many items are left out in turn; by default 32, 16 where pictures are large, 6 tiles of a single
             picture.
         items: how many items serve as sources, queries among them; by default as many as take some ten seconds on
             four cores (a climb), or a minute (all).
@@ -244,13 +244,13 @@ def calibrate(
     tile = _tile(corpus.size)
     pairs = [native.pairs_per_item(_query(tried, size, tile, noise.grid(1)[0])) for size in candidates]
     tested = len(candidates) if search == "all" else min(len(candidates), 1 + _PATIENCE)
-    used_queries = queries or (8 if single else 32 if math.prod(tile) < _TILE * _TILE else 16)
+    used_queries = queries or (6 if single else 32 if math.prod(tile) < _TILE * _TILE else 16)
     if not single:
         used_queries = min(used_queries, len(tried.items))
     cost = tested * float(np.mean(pairs)) * used_queries
     count = len(tried.items)
     if levels is None:
-        levels = 20 if cost * 20 * min(count, 500) <= _BUDGET[search] else 10
+        levels = 20 if cost * 20 * min(count, 500) <= _BUDGET[search] / 2 else 10
     used_items = min(count, items or max(64, int(_BUDGET[search] / (cost * levels))))
     if single:
         used_items = 1
@@ -304,7 +304,8 @@ def _candidates(
         return given
     largest = smallest_odd_from(max(height, width))
     if single:
-        largest = min(height, width) // 2  # some place must be left whose window overlaps nothing
+        # Some place must be left whose window overlaps nothing; and larger ones are slow and copy the picture.
+        largest = min(min(height, width) // 2, 41)
     found = []
     for size in sorted({*_CANDIDATES, largest} if not single else _CANDIDATES):
         try:

@@ -19,17 +19,18 @@ from smalti.cli.terminal import columns, progress, say, say_json, tell_notes, to
 from smalti.corpus.decode import shown
 from smalti.corpus.pixels import shown_size
 from smalti.engine import native
-from smalti.errors import InputError
+from smalti.errors import InputError, UsageError
 from smalti.machines import Machine
 from smalti.noise import schedule as named_schedule
 from smalti.progress import Progress, duration
 from smalti.sampling import DDIM, Request, RunRecord, write_run
-from smalti.sampling.run import picture_name
+from smalti.sampling.ddim import checked_seeds
+from smalti.sampling.run import MOST_IN_GRID, picture_name
 
 MODES = {"L": "grey", "RGB": "RGB", "RGBA": "RGBA"}
 
 # About what the kernel does on four cores; it decides only whether a person is told that a run will be long.
-_PAIRS_PER_SECOND = 1e9
+_PAIRS_PER_SECOND = 3e9
 
 
 def generate(
@@ -176,6 +177,8 @@ def carry_out(order: Order, *, progress: Progress) -> Made:
     Raises:
         InputError, UsageError: what was asked for cannot be done.
     """
+    if not order.source:
+        raise UsageError("the source has an empty name: give a folder, a picture, an .npz file, or a built-in name")
     kind = opt.read_machine(order.machine)
     wanted = read_scales(order.scales, machine=order.machine, schedule=order.schedule)
     levels = named_schedule(order.schedule)
@@ -183,8 +186,17 @@ def carry_out(order: Order, *, progress: Progress) -> Made:
         raise InputError(
             f"'{shown(order.out)}' holds a run already: choose another folder, or add --resume to finish that run"
         )
+    if Path(order.source).is_dir() and order.out.absolute().resolve().is_relative_to(Path(order.source).resolve()):
+        raise UsageError(
+            f"'{shown(order.out)}' lies in the source '{shown(Path(order.source))}', and its files would be taken for "
+            "pictures of the source next time: choose a folder outside"
+        )
     opened = open_source(order.source, size=order.size)
     tell_notes(opened.notes)
+    # What can be refused is refused before a calibration, which may take long.
+    checked_seeds(order.seeds)
+    tried = kind(opened.corpus, scales=1 if opt.has_patches(order.machine) else None, label=order.label)
+    DDIM(tried, steps=order.steps, schedule=levels).checked_size(order.output_size)
     found = find_scales(
         wanted,
         opened.corpus,
@@ -239,10 +251,11 @@ def run_summary(folder: Path, record: RunRecord) -> dict[str, Any]:
 def run_paths(folder: Path, seeds: tuple[int, ...]) -> list[tuple[str, str]]:
     """The paths of a run, each with what it holds."""
     first, last = (shown(folder / picture_name(seed)) for seed in (seeds[0], seeds[-1]))
+    sheet = "all on one sheet" if len(seeds) <= MOST_IN_GRID else f"the first {MOST_IN_GRID} on one sheet"
     singles = first if len(seeds) == 1 else f"{first}{',' if len(seeds) == 2 else ' ...'} {last}"
     return [
         (singles, "a picture for each seed"),
-        (shown(folder / "grid.png"), "all on one sheet"),
+        (shown(folder / "grid.png"), sheet),
         (shown(folder / "trajectory.png"), "how the first ones came about"),
         (shown(folder / "trace.safetensors"), "every step, exactly"),
         (shown(folder / "run.json"), "all that decided the result"),

@@ -125,10 +125,12 @@ def decode(stream: IO[bytes], *, name: str, suffix: str = "", size: tuple[int, i
                 done.append("only the first of several frames or pages read")
             if image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile) for tile in image.tile or ()):
                 done.append("16-bit colours cut to their upper 8 bits")
-            # Asked before and after loading, since Pillow itself turns a TIFF while it loads.
-            turned = _turn(image)
+            # Pillow itself turns a TIFF while it loads. For other formats asking may load the picture, and would hide
+            # that it is damaged, so they are loaded first.
+            turned = _turn(image) if image.format == "TIFF" else None
             image.load()
             left_to_do = _turn(image)
+            turned = turned or left_to_do
             upright = image.transpose(Image.Transpose[left_to_do]) if left_to_do else image
             if turned:
                 done.append("turned upright as its EXIF orientation says")

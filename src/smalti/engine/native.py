@@ -23,6 +23,7 @@ from smalti.errors import UsageError
 
 Tick = Callable[[float], None]
 
+MOST_THREADS = 1024
 # Pairs in one call of the kernel: about a second's work.
 _SHARD_PAIRS = 4e9
 # Bytes of sums that one thread may hold.
@@ -38,7 +39,7 @@ def targets() -> dict[str, int]:
 def default_target() -> str:
     """The widest kernel, or the one named by the environment variable SMALTI_KERNEL."""
     wanted = os.environ.get("SMALTI_KERNEL")
-    if wanted is None:
+    if not wanted:
         return next(iter(targets()))
     if wanted not in targets():
         raise UsageError(
@@ -50,10 +51,10 @@ def default_target() -> str:
 def default_threads() -> int:
     """The processors this process may use, or the number in the environment variable SMALTI_THREADS."""
     wanted = os.environ.get("SMALTI_THREADS")
-    if wanted is None:
+    if not wanted:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not wanted.isdecimal() or int(wanted) < 1:
-        raise UsageError(f"SMALTI_THREADS={wanted} is not a number of threads: give 1 or more")
+    if not wanted.isdecimal() or not 1 <= int(wanted) <= MOST_THREADS:
+        raise UsageError(f"SMALTI_THREADS={wanted} is not a number of threads: give 1 to {MOST_THREADS}")
     return int(wanted)
 
 

@@ -89,16 +89,25 @@ class Query:
 
     @property
     def span(self) -> int:
-        """Score units in a place, worth 15 bits of weight: 15 s^2 4080 255 ln 2 / a, rounded."""
-        a, s = self.level.signal, self.level.noise
-        span = 15.0 * LN2 * STATE_UNITS * PIXEL_UNIT * s * s / a
-        if not 15.5 < span < 2.0**61:
-            raise UsageError(
-                f"the level signal {a:g}, noise {s:g} is beyond what the state grid can tell apart: "
-                "use a noise of at least 0.0013 and a signal of at least 1e-11"
-            )
-        return round(span)
+        """Score units in a place, worth 15 bits of weight."""
+        return span_of(self.level)
 
     def exclusion(self, state: int) -> Exclusion:
         """The exclusion of one state."""
         return self.exclusions[state] if self.exclusions else Exclusion()
+
+
+def span_of(level: Level) -> int:
+    """Score units in a place, worth 15 bits of weight: 15 s^2 4080 255 ln 2 / a, rounded. Tier: bitwise.
+
+    Raises:
+        UsageError: if the level is beyond what the state grid can tell apart.
+    """
+    a, s = level.signal, level.noise
+    span = 15.0 * LN2 * STATE_UNITS * PIXEL_UNIT * s * s / a
+    if not 15.5 < span < 2.0**61:
+        raise UsageError(
+            f"the level signal {a:g}, noise {s:g} is beyond what the state grid can tell apart: "
+            "use fewer steps, or a noise of at least 0.0013 and a signal of at least 1e-11"
+        )
+    return round(span)

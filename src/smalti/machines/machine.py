@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from smalti.corpus import ImageCorpus
 from smalti.engine import Exclusion, Posterior, Query, native
 from smalti.engine.posterior import finish
+from smalti.engine.query import span_of
 from smalti.errors import InputError, UsageError
 from smalti.noise import Level
 from smalti.window import Admission, Scaled, Scales
@@ -92,6 +93,10 @@ class Machine(ABC):
         assert self.scales is not None
         for patch_size in sorted(set(self.scales.sizes)):
             self.admission(patch_size, size)
+
+    def check_level(self, level: Level) -> None:
+        """Raises `UsageError` at so little noise or signal that the state grid cannot tell sources apart."""
+        span_of(level)
 
     def query(self, states: NDArray[np.int16], level: Level, *, exclusions: Sequence[Exclusion] = ()) -> Query:
         """The engine's question for states (B, H, W, C) at a level."""

@@ -166,11 +166,15 @@ class DDIM:
             schedule: a name (`smalti.noise.SCHEDULES`) or any `Schedule`.
 
         Raises:
-            UsageError: unknown schedule, or a number of steps that is not at least 1.
+            UsageError: unknown schedule, a number of steps that is not at least 1, or so many that the last levels lie
+                below what the state grid can tell apart.
         """
         self.machine = machine
         self.schedule = _named(schedule) if isinstance(schedule, str) else schedule
         self.levels = self.schedule.grid(steps)
+        if isinstance(machine, Machine):
+            for level in self.levels:
+                machine.check_level(level)
 
     def run(
         self,

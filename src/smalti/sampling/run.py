@@ -58,7 +58,7 @@ _FORMAT = "smalti.run/1"
 _RECORD = "run.json"
 _TRACE = "trace.safetensors"
 _PARTS = ".parts"
-_GRID_SAMPLES = 256
+MOST_IN_GRID = 256
 """Most samples that grid.png shows."""
 
 
@@ -640,7 +640,7 @@ def _shows(path: Path, picture: NDArray[np.uint8]) -> bool:
 
 def _overviews(trace: Trace) -> dict[str, NDArray[np.uint8]]:
     return {
-        "grid.png": grid(trace.images[:_GRID_SAMPLES]),
+        "grid.png": grid(trace.images[:MOST_IN_GRID]),
         "trajectory.png": trajectory(trace.estimates, trace.levels),
     }
 

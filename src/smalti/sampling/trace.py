@@ -250,7 +250,8 @@ class Trace:
             raise InputError(f"{path} cannot be read ({error.strerror or error}); give the path of a trace.") from error
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise InputError(
-                f"{path} is not a complete trace written by Smalti; run the request again to make it."
+                f"{path} is not a complete trace written by Smalti: delete it, and repeat the request with --resume to "
+                "make it again."
             ) from error
 
 
