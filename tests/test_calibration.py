@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +41,9 @@ def test_error_is_that_of_a_corpus_that_never_had_the_item(digits: ImageCorpus) 
         state = np.rint(4080 * (level.signal * clean + level.noise * noise)).astype(np.int16)
         copies = [i for i, name in enumerate(digits.ids) if name == digits.ids[item]]
         mean = BorderAware(digits.without(copies), scales=5)(state, level).mean
-        errors.append(float(np.mean((mean - clean) ** 2)))
-    assert sample.error(5, level, 7) == float(np.mean(errors))
+        squares = (mean - clean).ravel() ** 2
+        errors.append(math.fsum(squares) / squares.size)
+    assert sample.error(5, level, 7) == math.fsum(errors) / len(errors)
 
 
 def test_copies_of_an_item_are_left_out_with_it(digits: ImageCorpus) -> None:
@@ -207,3 +209,13 @@ def test_machines_take_a_calibration_for_its_scales(found: Calibration, digits: 
     for wrong in ([3, 5], "3", 3.0):
         with pytest.raises(UsageError, match="scales are a Scales record, a calibration, or one odd patch size"):
             BorderAware(digits, scales=wrong)  # pyright: ignore[reportArgumentType]
+
+
+def test_cache_knows_a_request_however_it_is_written(
+    digits: ImageCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMALTI_CACHE", str(tmp_path / "cache"))
+    few = digits.without(range(60, len(digits)))
+    cached_calibration(few, levels=2, queries=2)
+    assert cached_calibration(few, levels=2, queries=2, sizes=None, schedule=schedule("cosine"))[1] is not None
+    assert cached_calibration(few, levels=2, queries=2, schedule="linear")[1] is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -192,7 +193,8 @@ def test_output_takes_any_encoding(tmp_path: Path) -> None:
     source = pictures(tmp_path / "größe")
     plain = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = spawned("generate", source, "-o", tmp_path / "läuft", "--scales", "3", "--seeds", "0", environment=plain)
-    assert (done.code, done.err) == (0, "generating: 20 of 20, 0 s\n")
+    assert done.code == 0
+    assert re.fullmatch(r"generating: 20 of 20, \d+ s\n", done.err)
     assert "l\\xe4uft" in done.out
     assert spawned("generate", "--help", environment=plain).code == 0
 
@@ -203,7 +205,8 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> Non
     words = ("generate", "digits", "-o", tmp_path / "run", "--scales", "3", "--seeds", "0")
     with os.fdopen(writing, "w") as pipe:
         done = subprocess.run([*PROGRAM, *map(str, words)], stdout=pipe, stderr=subprocess.PIPE, text=True, check=False)
-    assert (done.returncode, done.stderr) == (141, "generating: 20 of 20, 0 s\n")
+    assert done.returncode == 141
+    assert re.fullmatch(r"generating: 20 of 20, \d+ s\n", done.stderr)
     assert (tmp_path / "run" / "grid.png").exists()
 
 
@@ -218,23 +221,23 @@ def test_output_that_cannot_be_written_is_a_failure() -> None:
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_ends_as_if_never_interrupted(tmp_path: Path) -> None:
-    words = ["generate", "digits", "-o", str(tmp_path / "run"), "--scales", "3,5,7", "--seeds", "0-20"]
+    words = ["generate", "digits", "-o", str(tmp_path / "run"), "--scales", "3,5,7", "--seeds", "0-300"]
     process = subprocess.Popen(
         [*PROGRAM, *words, "--batch", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not (tmp_path / "run" / "000001.png").exists():
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (130, "")
     assert err.splitlines()[-1] == (
         f"smalti: stopped; '{tmp_path / 'run'}' keeps what is finished: "
         "repeat the command with --resume to make the rest."
     )
-    assert not (tmp_path / "run" / "000020.png").exists()
+    assert not (tmp_path / "run" / "000300.png").exists()
 
     refused = smalti(*words)
     assert (refused.code, refused.failure) == (

@@ -17,6 +17,7 @@ from smalti.engine.posterior import finish
 from smalti.machines import MACHINES, BorderAware, Machine
 from smalti.noise import Level, gaussian_state
 from smalti.sampling.ddim import state_of
+from smalti.window import Admission, local_axis
 
 LEVELS = [level(a) for a in (0.0125, 0.4, 0.85, 0.998)]
 
@@ -148,8 +149,8 @@ def test_cuts_of_long_walks_leave_no_trace(digits: ImageCorpus, monkeypatch: pyt
         monkeypatch.setattr(native, name, value)
         ticks.clear()
         assert native.sums(query, spread=True, tick=ticks.append) == total
-        assert len(ticks) == {"_SHARD_PAIRS": 29, "_SUMS_BYTES": 4 * 29}[name]
-        assert abs(sum(ticks) - 1) < 1e-12  # 116 additions of numbers below 1
+        assert len(ticks) == {"_SHARD_PAIRS": 113, "_SUMS_BYTES": 4 * 113}[name]
+        assert abs(sum(ticks) - 1) < 1e-12  # 452 additions of numbers below 1
         again = native.sources(query, total, keep=5)
         for field in ("item", "row", "column", "weight", "left_out"):
             assert np.array_equal(getattr(again, field), getattr(kept, field))
@@ -364,3 +365,22 @@ def test_pairs_per_item_counts_what_the_admission_admits(few_digits: ImageCorpus
     }
     for (machine, patch), pairs in expected.items():
         assert native.pairs_per_item(asked(few_digits, at, machine=machine, patch=patch)) == pairs
+
+
+@pytest.mark.parametrize("target", native.targets())
+def test_sources_of_blocks_that_need_64_bits_and_blocks_that_do_not(target: str) -> None:
+    """White items score below -2^31 against a dark state and are walked in 64 bits; the grey ones that follow are far
+    nearer and are walked in 32 bits. A list that the white ones filled must give way to the grey ones.
+    """
+    lanes = native.targets()[target]
+    side = 19
+    axis = local_axis(side, side)[0]
+    images = np.full((2 * lanes, side, side, 4), 255, np.uint8)
+    images[lanes:] = np.random.default_rng(0).integers(127, 129, images[lanes:].shape)
+    states = np.full((1, side, side, 4), -28000, np.int16)
+    asked = Query(images, states, Admission(18, "zero", ((axis, axis),)), Level(0.5, 0.6, 0.8))
+    total = native.sums(asked, threads=1, target=target)
+    one, two = (native.sources(asked, total, keep=3, threads=n, target=target) for n in (1, 2))
+    assert (one.item >= lanes).all()
+    assert (one.item == two.item).all()
+    np.testing.assert_allclose(one.weight.sum(axis=-1) + one.left_out, 1, atol=1e-12)

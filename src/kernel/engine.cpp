@@ -224,7 +224,7 @@ void sweep_all(const Request& q, const Begin& begin) {
     s.columns = mine.columns.get<int64_t>(kChunk * (span + 2 * h) * lanes);
     s.scores = mine.scores.get<int64_t>(kChunk * span * lanes);
     s.bars = mine.bars.get<int32_t>(6 * band * span);
-    s.queues = mine.queues.get<char>((kQueueBytes * lanes + 64) * span);
+    s.queues = mine.queues.get<char>((kQueueBytes * lanes + 128) * span);
     for (int64_t unit = task.unit_begin; unit < task.unit_end; ++unit) {
       const int64_t state = unit / bands;
       const State walked{packed[state].rolling.data(), packed[state].filling.data(), q.width + 2 * h};

@@ -18,7 +18,7 @@ constexpr int kSlices = 3;
 constexpr int32_t kLargestWeight = (1 << (2 * kSliceBits)) - 1;
 constexpr float kSpreadScale = 4096;   // log2 weights are kept in steps of 1/4096
 constexpr int kChunk = 16;             // displacements walked side by side
-constexpr int kQueueBytes = 12 * kChunk;  // of a site's queue, for each lane; and 64 more
+constexpr int kQueueBytes = 12 * kChunk;  // of a site's queue, for each lane; and 128 more
 constexpr int64_t kNoPlace = INT64_MIN;
 
 // Sites of the state [sy0, sy1) x [sx0, sx1) may take sources from corpus sites [cy0, cy1) x [cx0, cx1). On a fixed axis only

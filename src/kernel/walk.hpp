@@ -5,7 +5,8 @@
 // item, lie side by side in the vector lanes. A score within reach of the best so far becomes an integer weight (problem.hpp). All sums are of integers, so
 // neither the order of the walk nor the number of lanes can change a result.
 //
-// The including file defines SMALTI_TARGET (a namespace of its own: no inline code may be shared between instruction sets), kLanes, and dot2 and any.
+// The including file defines SMALTI_TARGET (a namespace of its own: no inline code may be shared between instruction sets), kLanes, and dot2, any, above, count,
+// pack and totals.
 
 #include "exp2.hpp"
 #include "problem.hpp"
@@ -42,7 +43,8 @@ SMALTI_INLINE I64 exceeds(const I64& a, const I64& b) {
   return mask;
 }
 SMALTI_INLINE bool any(const I64& mask) {
-  const I32* half = reinterpret_cast<const I32*>(&mask);
+  I32 half[2];
+  __builtin_memcpy(half, &mask, sizeof half);
   return any(half[0] | half[1]);
 }
 template <class Vec>
@@ -310,7 +312,7 @@ struct Bars {
 // The scores of a site that are within reach, and their pixels, from one chunk of displacements. Its length is an odd number of cache
 // lines with most vectors, so that the queues of a row do not all start in the same cache set.
 template <class Acc>
-struct alignas(64) Queue {
+struct alignas(sizeof(typename Lanes<Acc>::Vec) > 64 ? sizeof(typename Lanes<Acc>::Vec) : 64) Queue {
   Acc scores[kChunk * kLanes];
   int32_t pixels[kChunk * kLanes];
   int32_t count;
@@ -325,7 +327,7 @@ class Summing {
   static constexpr int kTerms = kQuantities + (Spread ? 3 : 0);
   static constexpr int kSums = kTerms * kSlices;
   static constexpr int kBatch = 2 * kChunk;  // vectors weighed together
-  static_assert(kChunk % 2 == 0 && sizeof(Queue<Acc>) <= kQueueBytes * kLanes + 64);
+  static_assert(kChunk % 2 == 0 && sizeof(Queue<Acc>) <= kQueueBytes * kLanes + 128);
   static_assert(kChunk * kLanes <= 256, "32 bits hold 256 products of a slice and a byte");
 
  public:
@@ -519,7 +521,8 @@ void list_sources(Sweep& s) {
             Vec bar = Vec{} + Lanes<Acc>::lowest;
             if (kept < s.keep) return bar;
             const Source& worst = list[kept - 1];
-            for (int l = 0; l < kLanes; ++l) bar[l] = Acc(worst.score - (items[l] <= worst.item ? 1 : 0));
+            // (Saturated: the worst so far may come from a block whose scores need more bits than this one's.)
+            for (int l = 0; l < kLanes; ++l) bar[l] = Bars<Acc>::clip(__int128(worst.score) - (items[l] <= worst.item ? 1 : 0));
             return bar;
           };
           Vec bar = bar_now();

@@ -9,6 +9,7 @@ its edge; corpus windows see zeros there.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -117,6 +118,13 @@ def border_axis(state: int, corpus: int, half: int) -> tuple[Span, ...]:
     return tuple(s for s in spans if not s.empty)
 
 
+def whole_size(size: object) -> int:
+    """A patch size as a whole number; `UsageError` for anything that is not one."""
+    if isinstance(size, bool) or not hasattr(size, "__index__"):
+        raise UsageError(f"a patch size is an odd number of pixels, 1 or more, and {size!r} is not")
+    return operator.index(size)  # pyright: ignore[reportArgumentType]
+
+
 def check_patch_size(size: int) -> int:
     """Half of an odd, positive patch size; `UsageError` otherwise."""
     if size < 1 or size % 2 == 0:
@@ -155,7 +163,7 @@ class Scales:
     @classmethod
     def listed(cls, sizes: Iterable[int], *, schedule: Schedule) -> Scales:
         """Sizes as the literature lists them, lowest noise first, placed on the steps of `schedule`."""
-        given = tuple(int(s) for s in sizes)
+        given = tuple(whole_size(s) for s in sizes)
         if not given:
             raise UsageError("a list of scales needs at least one patch size")
         return cls(tuple(level.log_snr for level in schedule.grid(len(given))), given[::-1])

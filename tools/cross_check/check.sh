@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 kernel=src/kernel
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-flags=(-std=c++20 -O2 -ffp-contract=off -fno-math-errno -Wno-psabi -I "$kernel")
+flags=(-std=c++20 -O2 -ffp-contract=off -fwrapv -fno-math-errno -Wno-psabi -I "$kernel")
 common=(tools/cross_check/check.cpp "$kernel/engine.cpp" "$kernel/targets.cpp" "$kernel/target_plain.cpp")
 
 aarch64-linux-gnu-g++ "${flags[@]}" -DSMALTI_NEON=1 -static "${common[@]}" "$kernel/target_neon.cpp" -o "$out/arm" -pthread

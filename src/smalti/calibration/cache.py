@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from smalti.calibration.leave_one_out import Calibration, calibrate
 from smalti.corpus import ImageCorpus
 from smalti.errors import InputError
+from smalti.noise import SCHEDULES
+from smalti.noise import schedule as named_schedule
 from smalti.progress import SILENT, Progress
 from smalti.sampling.files import write_file
 
@@ -32,8 +36,17 @@ def cached_calibration(
         The calibration, and the file it was read from (None if it was computed now). A cache that cannot be written
         is no error.
     """
-    described = "\n".join(f"{k}={settings[k]!r}" for k in sorted(settings))
-    key = hashlib.sha256(f"smalti calibration 1\n{corpus.digest}\n{described}".encode()).hexdigest()
+    asked = inspect.signature(calibrate).bind(corpus, **settings)
+    asked.apply_defaults()
+    named = {k: v for k, v in asked.arguments.items() if k not in ("corpus", "progress")}
+    named["sizes"] = settings["sizes"] = None if named["sizes"] is None else tuple(named["sizes"])
+    if not isinstance(named["schedule"], str):
+        name = named["schedule"].name
+        if name not in SCHEDULES or type(named["schedule"]) is not type(named_schedule(name)):
+            return calibrate(corpus, progress=progress, **settings), None  # a schedule of somebody's own has no key
+        named["schedule"] = name
+    described = "\n".join(f"{k}={named[k]!r}" for k in sorted(named))
+    key = hashlib.sha256(f"smalti calibration 2 {version('smalti')}\n{corpus.digest}\n{described}".encode()).hexdigest()
     path = cache_folder() / "calibrations" / f"{key[:32]}.json"
     with contextlib.suppress(OSError, InputError, UnicodeDecodeError):
         return Calibration.from_json(path.read_text("utf-8"), origin=str(path)), path

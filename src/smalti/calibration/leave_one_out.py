@@ -31,7 +31,7 @@ from smalti.noise import STATE_UNITS, Level, Schedule, gaussian_state
 from smalti.noise import schedule as named_schedule
 from smalti.progress import SILENT, Progress
 from smalti.sampling.ddim import state_of
-from smalti.window import Scales, check_patch_size, smallest_odd_from
+from smalti.window import Scales, check_patch_size, smallest_odd_from, whole_size
 
 Search = Literal["climb", "all"]
 
@@ -294,7 +294,7 @@ def _candidates(
     height, width = machine.corpus.size
     outputs = {machine.corpus.size, output_size or machine.corpus.size}
     if sizes is not None:
-        given = tuple(sorted({int(s) for s in sizes}))
+        given = tuple(sorted({whole_size(s) for s in sizes}))
         if not given:
             raise UsageError("a calibration needs at least one patch size")
         for size in given:
@@ -408,12 +408,13 @@ class _Sample:
             difference = mean[area] - clean
             judged = ~np.isnan(difference)
             if judged.any():
-                found.append(float(np.mean(difference[judged] ** 2)))
+                squares = difference[judged] ** 2
+                found.append(math.fsum(squares) / squares.size)
         if not found:
             raise InputError(
                 "nothing is left to compare once an item and its copies are left out: give scales yourself"
             )
-        return float(np.mean(found))
+        return math.fsum(found) / len(found)
 
     def _corner(self, number: int) -> tuple[int, int]:
         """Where a query's tile lies; also tiles at the edges of the picture come up."""

@@ -26,8 +26,8 @@ Tick = Callable[[float], None]
 MOST_THREADS = 1024
 # Pairs in one call of the kernel: about a second's work.
 _SHARD_PAIRS = 4e9
-# Bytes of sums that one thread may hold.
-_SUMS_BYTES = 64e6
+# Bytes of sums that all threads may hold, if one state needs no more.
+_SUMS_BYTES = 256e6
 
 
 @cache
@@ -219,7 +219,7 @@ def _arguments(query: Query, threads: int | None, target: str | None) -> dict[st
 def _chunks(query: Query, quantities: int) -> Iterator[Query]:
     """The query for a few states at a time, so that a thread's sums stay small."""
     per_state = int(np.prod(query.states.shape[1:3])) * quantities * 32
-    step = max(1, int(_SUMS_BYTES / per_state))
+    step = max(1, int(_SUMS_BYTES / per_state / default_threads()))
     for begin in range(0, len(query.states), step):
         chosen = slice(begin, begin + step)
         yield replace(query, states=query.states[chosen], exclusions=query.exclusions[chosen])
@@ -227,7 +227,7 @@ def _chunks(query: Query, quantities: int) -> Iterator[Query]:
 
 def _shards(query: Query) -> Iterator[Query]:
     """The query for a part of the corpus at a time."""
-    step = max(64, int(_SHARD_PAIRS / (pairs_per_item(query) * len(query.states))))
+    step = max(16, int(_SHARD_PAIRS / (pairs_per_item(query) * len(query.states))))
     for begin in range(0, len(query.images), step):
         end = min(begin + step, len(query.images))
         yield replace(

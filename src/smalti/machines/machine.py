@@ -58,12 +58,9 @@ class Machine(ABC):
         if isinstance(scales, Scaled):
             scales = scales.scales
         if scales is not None and not isinstance(scales, Scales):
-            try:
-                scales = Scales.constant(operator.index(scales))
-            except TypeError:
-                raise UsageError(
-                    f"scales are a Scales record, a calibration, or one odd patch size, not {scales!r}"
-                ) from None
+            if isinstance(scales, bool) or not hasattr(scales, "__index__"):
+                raise UsageError(f"scales are a Scales record, a calibration, or one odd patch size, not {scales!r}")
+            scales = Scales.constant(operator.index(scales))
         self.scales = self._checked_scales(scales)
         self.check_output(corpus.size)
 
