@@ -20,7 +20,7 @@ from smalti.engine import Query, native
 from smalti.machines import BorderAware
 from smalti.noise import STATE_UNITS, gaussian_state, schedule
 from smalti.progress import SILENT, Progress
-from smalti.sampling.ddim import state_of
+from smalti.sampling.ddim import state_of, values_of
 
 # Patch sizes, and the time at which a calibration of natural pictures of 32 x 32 chooses them.
 SIZES = {3: 0.15, 5: 0.35, 9: 0.55, 13: 0.7, 17: 0.85}
@@ -41,7 +41,7 @@ class Case:
         crops = _crops(self.channels)
         machine = BorderAware(ImageCorpus.from_arrays(crops[: self.items]), scales=self.patch_size)
         level = schedule("cosine").level(self.time)
-        clean = (2.0 * crops[-1] - 255.0) / 255.0
+        clean = values_of(crops[-1])
         noise = gaussian_state(clean.shape, seed=0, purpose="bench") / STATE_UNITS
         return machine.query(state_of(level.signal * clean + level.noise * noise)[None], level)
 
@@ -49,7 +49,7 @@ class Case:
         """The baseline's: state, corpus, patch size, signal, noise."""
         query = self.query()
         state = (query.states[0] / STATE_UNITS).astype(np.float32)
-        corpus = ((2.0 * query.images - 255.0) / 255.0).astype(np.float32)
+        corpus = values_of(query.images).astype(np.float32)
         return state, corpus, self.patch_size, query.level.signal, query.level.noise
 
 

@@ -24,13 +24,12 @@ from numpy.typing import NDArray
 from smalti.corpus import ImageCorpus
 from smalti.engine import Exclusion, Query, native
 from smalti.engine.posterior import mean_of
-from smalti.engine.query import PIXEL_UNIT
 from smalti.errors import InputError, UsageError
 from smalti.machines import MACHINES, Machine
 from smalti.noise import STATE_UNITS, Level, Schedule, gaussian_state
 from smalti.noise import schedule as named_schedule
 from smalti.progress import SILENT, Progress
-from smalti.sampling.ddim import state_of
+from smalti.sampling.ddim import state_of, values_of
 from smalti.window import Scales, check_patch_size, smallest_odd_from, whole_size
 
 Search = Literal["climb", "all"]
@@ -224,7 +223,7 @@ def calibrate(
         UsageError: a machine without windows, or settings that leave nothing to compare.
         InputError: a corpus in which nothing is left once an item and its copies are left out.
     """
-    if machine not in MACHINES or machine in ("ideal", "equivariant"):
+    if machine not in MACHINES or not MACHINES[machine].has_windows:
         raise UsageError(
             f"{machine!r} is not a machine with patch sizes: choose from local, equivariant-local, border-aware"
         )
@@ -363,6 +362,9 @@ class _Sample:
         self.images = np.ascontiguousarray(machine.images[chosen])
         place = {i: at for at, i in enumerate(chosen)}
         self.queries = [0] * queries if single else [place[i] for i in order[:queries]]
+        self.clean = [values_of(self.images[item]) for item in self.queries]
+        firsts = [self.ids.index(self.ids[item]) for item in self.queries]
+        self.copies = [(first, first + self.ids.count(self.ids[first])) for first in firsts]
 
     def error(self, patch_size: int, level: Level, step: int) -> float:
         """Mean squared error of the estimates over the queries, pixels in [-1, 1]."""
@@ -371,15 +373,10 @@ class _Sample:
         whole = self.tile == shape[:2]
         queries: list[Query] = []
         corners: list[tuple[int, int]] = []
-        for number, item in enumerate(self.queries):
-            clean = (2.0 * self.images[item] - PIXEL_UNIT) / PIXEL_UNIT
+        for number, (clean, copies) in enumerate(zip(self.clean, self.copies, strict=True)):
             noise = gaussian_state(shape, seed=number, purpose=f"calibration/{self.seed}", step=step) / STATE_UNITS
             corner = self._corner(number)
-            if self.single:
-                exclusion = Exclusion(radius=patch_size)
-            else:
-                first = self.ids.index(self.ids[item])
-                exclusion = Exclusion(items=(first, first + self.ids.count(self.ids[item])))
+            exclusion = Exclusion(radius=patch_size) if self.single else Exclusion(items=copies)
             queries.append(
                 _query(
                     self.machine,
@@ -402,10 +399,9 @@ class _Sample:
                 )
             ]
         means = np.concatenate([mean_of(native.sums(q)) for q in queries])
-        for item, (top, left), mean in zip(self.queries, corners, means, strict=True):
+        for clean, (top, left), mean in zip(self.clean, corners, means, strict=True):
             area = np.s_[top : top + self.tile[0], left : left + self.tile[1]]
-            clean = (2.0 * self.images[item][area] - PIXEL_UNIT) / PIXEL_UNIT
-            difference = mean[area] - clean
+            difference = mean[area] - clean[area]
             judged = ~np.isnan(difference)
             if judged.any():
                 squares = difference[judged] ** 2

@@ -132,7 +132,7 @@ def read_machine(name: str) -> type[Machine]:
 
 def has_patches(name: str) -> bool:
     """Whether a machine compares patches, so that it needs patch sizes, rather than whole pictures."""
-    return name not in ("ideal", "equivariant")
+    return read_machine(name).has_windows
 
 
 def read_label(label: str | None) -> str | None:

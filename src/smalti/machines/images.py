@@ -12,6 +12,7 @@ from smalti.window import Admission, Scales, Whole, border_axis, check_patch_siz
 class _WholeImage(Machine):
     """One weight for all pixels of a picture: no windows, no scales."""
 
+    has_windows = False
     _whole: Whole
 
     def _checked_scales(self, scales: Scales | None) -> None:

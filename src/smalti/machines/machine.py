@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +28,13 @@ class Machine(ABC):
         corpus: the whole corpus; its digest goes into records.
         label: the label to whose items the machine is restricted, or None.
         scales: patch sizes over the noise; None for machines that look at whole images.
+        has_windows: whether it compares patches, and so has scales, rather than whole images.
         images: pixels of the items it uses, uint8 (N, H, W, C).
         items: index in `corpus` of each of them, int64 (N,).
     """
 
     name: str
+    has_windows: ClassVar[bool] = True
 
     def __init__(
         self, corpus: ImageCorpus, *, scales: Scales | Scaled | int | None = None, label: str | None = None

@@ -30,7 +30,7 @@ from smalti.noise import CLEAN, STATE_LIMIT, STATE_UNITS, Level, Schedule, gauss
 from smalti.progress import SILENT, Progress, Task
 from smalti.sampling.trace import Trace
 
-__all__ = ["DDIM", "Denoiser", "Step", "Steps", "checked_seeds", "pixels_of", "state_of"]
+__all__ = ["DDIM", "Denoiser", "Step", "Steps", "checked_seeds", "pixels_of", "state_of", "values_of"]
 
 
 class DenoiserCorpus(Protocol):
@@ -311,6 +311,18 @@ def state_of(x: NDArray[np.float64]) -> NDArray[np.int16]:
         round(4080 x), halves to even, clipped to +-32767. Same shape.
     """
     return np.clip(np.rint(STATE_UNITS * x), -STATE_LIMIT, STATE_LIMIT).astype(np.int16)
+
+
+def values_of(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Pixels as values in [-1, 1]. Tier: *bitwise*.
+
+    Args:
+        pixels: uint8. Any shape.
+
+    Returns:
+        (2 u - 255) / 255. Same shape.
+    """
+    return (2.0 * pixels.astype(np.float64) - 255.0) / 255.0
 
 
 def pixels_of(mean: NDArray[np.float64]) -> NDArray[np.uint8]:
