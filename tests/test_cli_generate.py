@@ -22,10 +22,9 @@ from cli_program import Outcome, blocks, files_of, pictures, smalti
 from smalti.cli import generate as generate_module
 from smalti.cli.generate import pairs_to_compare
 from smalti.cli.sources import open_source
-from smalti.cli.verify import recorded_machine
 from smalti.engine import native
 from smalti.noise import Level
-from smalti.sampling import Request, Trace, read_run, write_run
+from smalti.sampling import Request, Trace, read_run, recorded_machine, write_run
 
 QUICK = ("--scales", "3", "--steps", "3", "--seeds", "0-1")
 

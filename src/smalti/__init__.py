@@ -14,7 +14,7 @@ from smalti.engine import Exclusion, Partial, Posterior, Sources
 from smalti.errors import InputError, SmaltiError, UsageError
 from smalti.machines import MACHINES, BorderAware, Equivariant, EquivariantLocal, Ideal, Local, Machine
 from smalti.noise import Level, Schedule, schedule
-from smalti.sampling import DDIM, Step, Trace
+from smalti.sampling import DDIM, OpenRun, Step, Trace, open_run
 from smalti.window import Scales
 
 __version__ = _version("smalti")
@@ -33,6 +33,7 @@ __all__ = [
     "Level",
     "Local",
     "Machine",
+    "OpenRun",
     "Partial",
     "Posterior",
     "Scales",
@@ -45,5 +46,6 @@ __all__ = [
     "__version__",
     "calibrate",
     "open_images",
+    "open_run",
     "schedule",
 ]

@@ -9,15 +9,10 @@ from typing import Annotated
 import typer
 
 from smalti.cli import options as opt
-from smalti.cli.sources import open_source
 from smalti.cli.terminal import one_line, progress, say, say_json, tell_notes, took
-from smalti.corpus import BUILTIN, ImageCorpus
 from smalti.corpus.decode import shown
-from smalti.errors import InputError, SmaltiError
-from smalti.machines import Machine
-from smalti.sampling import Report, Request
+from smalti.sampling import Report, recorded_machine
 from smalti.sampling import verify as verify_run
-from smalti.window import Scales
 
 
 def verify(
@@ -56,48 +51,6 @@ def verify(
             say(f"different: {different} of {checked} files of '{shown(run)}', {took(seconds)}")
     if not report.same:
         raise typer.Exit(1)
-
-
-def recorded_machine(request: Request, *, source: str | None) -> Machine:
-    """The machine of a recorded run, on its pictures.
-
-    Args:
-        request: the record.
-        source: where the pictures are now; None: where the record says.
-
-    Raises:
-        InputError: the pictures are not there, or are others.
-    """
-    corpus = _recorded_corpus(request, source=source)
-    scales = None
-    if request.patch_sizes is not None:
-        # Two levels can have one signal-to-noise ratio, where a schedule is flat; their sizes are then the same.
-        sizes = {level.log_snr: size for level, size in zip(request.levels, request.patch_sizes, strict=True)}
-        scales = Scales(tuple(sizes), tuple(sizes.values()))
-    return opt.read_machine(request.machine)(corpus, scales=scales, label=request.label)
-
-
-def _recorded_corpus(request: Request, *, source: str | None) -> ImageCorpus:
-    place = request.source if source is None else source
-    if source is None and place not in BUILTIN and not Path(place).exists():
-        raise InputError(
-            f"the pictures of this run are not at '{shown(place)}' any more: say where they are with --source PATH"
-        )
-    digest = ""
-    for size in (None, request.corpus_size):  # as it is, or made that size
-        try:
-            corpus = open_source(place, size=size).corpus
-        except SmaltiError:
-            if size is None:
-                continue
-            raise
-        digest = digest or corpus.digest
-        if corpus.digest == request.corpus_digest:
-            return corpus
-    raise InputError(
-        f"the pictures at '{shown(place)}' are not those that this run was made from (digest {digest[:12]}, then "
-        f"{request.corpus_digest[:12]}): restore them, or say where they are with --source PATH"
-    )
 
 
 def _summary(report: Report, *, seconds: float) -> dict[str, object]:

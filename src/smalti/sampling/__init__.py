@@ -2,6 +2,7 @@
 
 from smalti.sampling.ddim import DDIM, Denoiser, Step, Steps
 from smalti.sampling.pictures import beside_nearest, grid, png_bytes, trajectory
+from smalti.sampling.reopen import OpenRun, open_run, recorded_machine
 from smalti.sampling.run import Difference, Report, Request, RunRecord, read_run, verify, write_run
 from smalti.sampling.trace import Sample, Trace
 
@@ -9,6 +10,7 @@ __all__ = [
     "DDIM",
     "Denoiser",
     "Difference",
+    "OpenRun",
     "Report",
     "Request",
     "RunRecord",
@@ -18,8 +20,10 @@ __all__ = [
     "Trace",
     "beside_nearest",
     "grid",
+    "open_run",
     "png_bytes",
     "read_run",
+    "recorded_machine",
     "trajectory",
     "verify",
     "write_run",

@@ -262,6 +262,7 @@ class DDIM:
             seeds=chosen,
             settings=self.settings(),
             corpus_digest=self.machine.corpus.digest,
+            machine=self.machine if isinstance(self.machine, Machine) else None,
         )
 
     def settings(self) -> dict[str, Any]:

@@ -49,6 +49,7 @@ __all__ = [
     "RunRecord",
     "picture_name",
     "read_run",
+    "read_trace",
     "verify",
     "versions_in_use",
     "write_run",
@@ -390,6 +391,27 @@ def read_run(folder: str | Path) -> RunRecord:
             f"{path} is damaged: it is not a complete record of a run; restore it from a copy, or run the request "
             "again in another folder."
         ) from error
+
+
+def read_trace(folder: str | Path, record: RunRecord) -> Trace:
+    """The trace of a finished run, after a check that it is the one that was written.
+
+    Args:
+        folder: the run folder.
+        record: its record.
+
+    Raises:
+        InputError: the run is not finished, or the trace is missing, damaged or altered.
+    """
+    path = Path(folder) / _TRACE
+    if record.status != "done":
+        raise InputError(f"The run in {folder} is not finished, so it has no trace yet; finish it with --resume.")
+    trace = _finished_trace(path, record.request)
+    if _sha256(path.read_bytes()) != record.files.get(_TRACE):
+        raise InputError(
+            f"{path} was altered after the run; restore it, or make the run again from the command in run.json."
+        )
+    return trace
 
 
 def verify(

@@ -14,16 +14,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smalti.errors import InputError, UsageError
+from smalti.machines import Machine
 from smalti.noise import Level
 from smalti.sampling.files import write_file
+
+if TYPE_CHECKING:
+    from smalti.receipts import Receipt
 
 __all__ = ["Sample", "Trace"]
 
@@ -43,6 +47,7 @@ class Sample:
         levels: the levels, noisiest first. Shape (steps,).
         settings: what else decided the sample, see `DDIM.settings`.
         corpus_digest: digest of the corpus.
+        machine: the machine that made it, where it is at hand; not part of what is saved.
     """
 
     seed: int
@@ -53,6 +58,23 @@ class Sample:
     levels: tuple[Level, ...]
     settings: Mapping[str, Any]
     corpus_digest: str
+    machine: Machine | None = None
+
+    @property
+    def receipt(self) -> Receipt:
+        """Where the picture came from.
+
+        Raises:
+            UsageError: the machine that made it is not at hand.
+        """
+        if self.machine is None:
+            raise UsageError(
+                "A receipt takes the machine that made the sample, and this trace came without it: open the run with "
+                "open_run(folder), or set it with trace.made_by(machine)."
+            )
+        from smalti.receipts import Receipt
+
+        return Receipt(self, self.machine)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +92,7 @@ class Trace:
         seeds: the seeds. Shape (S,).
         settings: what else decided the samples, see `DDIM.settings`; JSON values.
         corpus_digest: digest of the corpus, hexadecimal.
+        machine: the machine that made it, where it is at hand: receipts need it. Not part of what is saved.
 
     Raises:
         UsageError: the arrays do not belong together.
@@ -83,6 +106,7 @@ class Trace:
     seeds: tuple[int, ...]
     settings: Mapping[str, Any]
     corpus_digest: str
+    machine: Machine | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.seeds), *self.images.shape[1:])
@@ -125,6 +149,7 @@ class Trace:
             levels=self.levels,
             settings=self.settings,
             corpus_digest=self.corpus_digest,
+            machine=self.machine,
         )
 
     def __iter__(self) -> Iterator[Sample]:
@@ -159,7 +184,27 @@ class Trace:
             seeds=self.seeds[one],
             settings=self.settings,
             corpus_digest=self.corpus_digest,
+            machine=self.machine,
         )
+
+    def made_by(self, machine: Machine) -> Trace:
+        """The same trace with the machine that made it, so that its samples have receipts.
+
+        Args:
+            machine: a machine on the corpus of the trace.
+
+        Raises:
+            UsageError: its name, corpus, label or patch sizes are not those of the trace.
+        """
+        sizes = None if machine.scales is None else [machine.scales.at(level) for level in self.levels]
+        found = {"machine": machine.name, "label": machine.label, "patch_sizes": sizes}
+        if machine.corpus.digest != self.corpus_digest or found != {name: self.settings.get(name) for name in found}:
+            raise UsageError(
+                f"The machine {machine.name!r} on the corpus {machine.corpus.digest[:12]} did not make this trace: "
+                f"that was {self.settings.get('machine')!r} on {self.corpus_digest[:12]}, with label "
+                f"{self.settings.get('label')!r} and patch sizes {self.settings.get('patch_sizes')}."
+            )
+        return replace(self, machine=machine)
 
     def same_request(self, other: Trace) -> bool:
         """Whether two traces have the same levels, settings, corpus and picture size, whatever their seeds."""
@@ -191,6 +236,7 @@ class Trace:
             seeds=tuple(seed for trace in traces for seed in trace.seeds),
             settings=traces[0].settings,
             corpus_digest=traces[0].corpus_digest,
+            machine=traces[0].machine,
         )
 
     def to_bytes(self) -> bytes:

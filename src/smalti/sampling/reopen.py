@@ -1,0 +1,101 @@
+"""Finished runs opened again: their record, their trace, and the machine that made them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from smalti.corpus import BUILTIN, ImageCorpus, open_images
+from smalti.corpus.decode import shown
+from smalti.errors import InputError, SmaltiError
+from smalti.machines import MACHINES, Machine
+from smalti.sampling.run import Request, RunRecord, read_run, read_trace
+from smalti.sampling.trace import Trace
+from smalti.window import Scales
+
+__all__ = ["OpenRun", "open_run", "recorded_machine"]
+
+
+@dataclass(frozen=True, eq=False)
+class OpenRun:
+    """A finished run, opened again.
+
+    Attributes:
+        folder: the run folder.
+        record: what its run.json says.
+        trace: its trace, with the machine.
+        machine: the machine that made it, on its pictures.
+    """
+
+    folder: Path
+    record: RunRecord
+    trace: Trace
+    machine: Machine
+
+
+def open_run(folder: str | Path, *, source: str | Path | None = None) -> OpenRun:
+    """Opens a finished run and the pictures it was made from. Tier: *bitwise*.
+
+    Args:
+        folder: the run folder; nothing in it is changed.
+
+    Keyword Args:
+        source: where the pictures are now; where the record says unless given.
+
+    Raises:
+        InputError: the run is missing, damaged, altered or not finished, or its pictures are not there or are others.
+    """
+    folder = Path(folder)
+    record = read_run(folder)
+    trace = read_trace(folder, record)
+    machine = recorded_machine(record.request, source=source)
+    return OpenRun(folder, record, trace.made_by(machine), machine)
+
+
+def recorded_machine(request: Request, *, source: str | Path | None = None) -> Machine:
+    """The machine of a recorded run, on its pictures.
+
+    Args:
+        request: the record.
+
+    Keyword Args:
+        source: where the pictures are now; where the record says unless given.
+
+    Raises:
+        InputError: the pictures are not there, or are others; or the record names a machine that there is not.
+    """
+    corpus = _recorded_corpus(request, source=source)
+    scales = None
+    if request.patch_sizes is not None:
+        # Two levels can have one signal-to-noise ratio, where a schedule is flat; their sizes are then the same.
+        sizes = {level.log_snr: size for level, size in zip(request.levels, request.patch_sizes, strict=True)}
+        scales = Scales(tuple(sizes), tuple(sizes.values()))
+    if request.machine not in MACHINES:
+        raise InputError(
+            f"the run was made by a machine called {request.machine!r}, which this Smalti does not have: "
+            f"it has {', '.join(MACHINES)}"
+        )
+    return MACHINES[request.machine](corpus, scales=scales, label=request.label)
+
+
+def _recorded_corpus(request: Request, *, source: str | Path | None) -> ImageCorpus:
+    place = request.source if source is None else source
+    if source is None and place not in BUILTIN and not Path(place).exists():
+        raise InputError(
+            f"the pictures of this run are not at '{shown(place)}' any more: say where they are with --source PATH"
+        )
+    digest = ""
+    for size in (None, request.corpus_size):  # as it is, or made that size
+        try:
+            corpus = open_images(place, size=size)
+        except SmaltiError:
+            if size is None:
+                continue
+            raise
+        digest = digest or corpus.digest
+        if corpus.digest == request.corpus_digest:
+            return corpus
+    raise InputError(
+        f"the pictures at '{shown(place)}' are not those that this run was made from (digest {digest[:12]}, then "
+        f"{request.corpus_digest[:12]}): restore them, or say where they are with --source PATH"
+    )

@@ -1,0 +1,92 @@
+"""Finished runs opened again, and traces that know their machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import smalti
+from smalti.sampling import Request, write_run
+
+
+@pytest.fixture
+def corpus():
+    return smalti.ImageCorpus.from_arrays(np.random.default_rng(1).integers(0, 256, (5, 6, 7), np.uint8))
+
+
+@pytest.fixture
+def folder(tmp_path, corpus):
+    np.savez(tmp_path / "five.npz", images=corpus.images)
+    opened = smalti.open_images(tmp_path / "five.npz")
+    sampler = smalti.DDIM(smalti.BorderAware(opened, scales=3), steps=3)
+    write_run(tmp_path / "run", Request.of(sampler, source=str(tmp_path / "five.npz"), seeds=(2, 5)), sampler.machine)
+    return tmp_path / "run"
+
+
+def test_open_run_gives_the_trace_and_the_machine_that_made_it(folder, corpus):
+    run = smalti.open_run(folder)
+    assert run.machine.corpus.digest == corpus.digest
+    assert run.trace.seeds == (2, 5)
+    assert run.trace.machine is run.machine
+    again = smalti.DDIM(run.machine, steps=3)(seeds=(2, 5))
+    assert again.to_bytes() == run.trace.to_bytes()
+    assert run.trace[1].machine is run.machine
+    assert run.trace.only(0).machine is run.machine
+
+
+def test_open_run_looks_for_the_pictures_where_it_is_told(folder, tmp_path):
+    (tmp_path / "five.npz").rename(tmp_path / "moved.npz")
+    with pytest.raises(smalti.InputError, match=r"are not at .*five.npz' any more"):
+        smalti.open_run(folder)
+    assert smalti.open_run(folder, source=tmp_path / "moved.npz").trace.seeds == (2, 5)
+
+
+def test_open_run_refuses_pictures_that_changed(folder, tmp_path, corpus):
+    np.savez(tmp_path / "five.npz", images=corpus.images[1:])
+    with pytest.raises(smalti.InputError, match="are not those that this run was made from"):
+        smalti.open_run(folder)
+
+
+def test_open_run_refuses_a_run_that_is_not_finished(folder):
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(record | {"status": "running"}))
+    with pytest.raises(smalti.InputError, match="not finished"):
+        smalti.open_run(folder)
+
+
+def test_open_run_refuses_a_trace_that_was_altered(folder):
+    trace = smalti.Trace.load(folder / "trace.safetensors")
+    means = trace.means.copy()
+    means[0, 0, 0, 0] += 2**-40
+    replace(trace, means=means).save(folder / "trace.safetensors")
+    with pytest.raises(smalti.InputError, match=r"trace\.safetensors was altered after the run"):
+        smalti.open_run(folder)
+
+
+def test_open_run_refuses_a_machine_it_does_not_have(folder):
+    text = (folder / "run.json").read_text().replace('"border-aware"', '"border-blind"')
+    (folder / "run.json").write_text(text)
+    with pytest.raises(smalti.InputError):
+        smalti.open_run(folder)
+
+
+def test_a_trace_has_receipts_only_with_the_machine_that_made_it(corpus, tmp_path):
+    machine = smalti.BorderAware(corpus, scales=3)
+    trace = smalti.DDIM(machine, steps=3)(seeds=(0,))
+    assert trace.machine is machine
+    trace.save(tmp_path / "trace.safetensors")
+    alone = smalti.Trace.load(tmp_path / "trace.safetensors")
+    assert alone.machine is None
+    with pytest.raises(smalti.UsageError, match="set it with"):
+        alone[0].receipt  # noqa: B018
+    assert alone.made_by(machine)[0].machine is machine
+    for other in (
+        smalti.BorderAware(corpus, scales=5),
+        smalti.EquivariantLocal(corpus, scales=3),
+        smalti.BorderAware(corpus.without([0]), scales=3),
+    ):
+        with pytest.raises(smalti.UsageError, match="did not make this trace"):
+            alone.made_by(other)
