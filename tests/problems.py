@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from smalti.engine import Exclusion, Query, native
+from smalti.engine.arithmetic import integer_weights
 from smalti.noise import Level
 from smalti.window import Admission, border_axis, inside_axis, local_axis
 
@@ -144,3 +145,83 @@ def queries(draw: st.DrawFn, *, whole: bool = True, most_items: int = 40) -> Que
     if draw(st.booleans()):
         exclusions = tuple(draw(_exclusions(items, admission.whole != "no")) for _ in range(batch))
     return Query(images=images, states=states, admission=admission, level=at, exclusions=exclusions)
+
+
+def wide_problem(name: str) -> Query:
+    """Problems whose sums leave 32 bits, each at another place of the arithmetic."""
+    rng = np.random.default_rng(5)
+
+    def local(size: int, half: int, channels: int, *, items: int, value: int, signal: float) -> Query:
+        axis = local_axis(size, size)[0]
+        images = np.full((items, size, size, channels), 255, np.uint8)
+        images[1::2] = rng.integers(0, 256, images[1::2].shape)
+        states = np.full((2, size, size, channels), value, np.int16)
+        states[1] = rng.integers(-32767, 32768, states[1].shape)
+        return Query(images, states, Admission(half, "zero", ((axis, axis),)), level(signal))
+
+    if name == "product of state and corpus":  # 18^2 * 4 values: |X| |q| = 1296 * 32767 * 255 > 2^33
+        return local(18, 20, 4, items=6, value=32767, signal=0.9)
+    if name == "negative product":
+        return local(18, 20, 4, items=6, value=-32767, signal=0.9)
+    if name == "squares of the corpus":  # windows for which (2 h + 1)^2 C 255^2 > 2^31
+        return local(6, 92, 1, items=20, value=32767, signal=0.5)
+    if name == "squares times the signal":  # 8 a sum of q^2 > 2^31 with sum of q^2 < 2^31: 68^2 values
+        return local(68, 68, 1, items=1, value=0, signal=0.99)
+    if name == "squares of the whole window":  # sum of q^2 = 183^2 * 255^2 > 2^31: one window is all of an item
+        axis = inside_axis(2, 183, 91)[0]
+        images = np.stack([np.full((183, 183, 1), 255, np.uint8), rng.integers(0, 256, (183, 183, 1), dtype=np.uint8)])
+        states = rng.integers(-50, 50, (1, 2, 2, 1), dtype=np.int16)
+        return Query(images, states, Admission(91, "circular", ((axis, axis),)), level(0.05))
+    if name == "a place that ends beyond 32 bits":  # scores up to 3.06 G with 4 G > 2^31, and all of them in 32 bits
+        rows, columns = local_axis(12, 12)[0], local_axis(19, 19)[0]
+        images = np.full((40, 12, 19, 1), 255, np.uint8)
+        images[20:] = rng.integers(100, 256, (20, 12, 19, 1))
+        states = np.full((1, 12, 19, 1), 32767, np.int16)
+        return Query(images, states, Admission(19, "zero", ((rows, columns),)), level(0.01984))
+    if name in ("whole pictures", "whole pictures, shifted"):  # rows of 360 values: 360 * 32767 * 255 > 2^31
+        images = np.full((3, 2, 90, 4), 255, np.uint8)
+        images[1:] = rng.integers(0, 256, images[1:].shape)
+        states = np.full((2, 2, 90, 4), 32767, np.int16)
+        states[1] = -32767
+        return Query(
+            images, states, Admission(0, "zero", (), "every-shift" if "shifted" in name else "same-place"), level(0.3)
+        )
+    if name == "span":  # a place of more than 2^30 score units
+        return local(5, 1, 3, items=17, value=32767, signal=0.001)
+    inside = inside_axis(19, 19, 8)[0]  # 17^2 values in a window, border-aware windows of fewer beside
+    images = rng.integers(0, 2, (3, 19, 19, 1)).astype(np.uint8) * 255
+    states = rng.choice(np.array([-32767, 32767], np.int16), (1, 19, 19, 1))
+    if name == "wide and narrow blocks together":
+        axes = border_axis(19, 19, 8)
+        return Query(images, states, Admission(8, "zero", tuple((r, c) for r in axes for c in axes)), level(0.7))
+    assert name == "wrapping"
+    return Query(images, states, Admission(8, "circular", ((inside, inside),)), level(0.7))
+
+
+WIDE = [
+    "product of state and corpus",
+    "negative product",
+    "squares of the corpus",
+    "squares of the whole window",
+    "squares times the signal",
+    "a place that ends beyond 32 bits",
+    "whole pictures",
+    "whole pictures, shifted",
+    "span",
+    "wide and narrow blocks together",
+    "wrapping",
+]
+
+
+def largest_weight(q: int) -> tuple[Level, int]:
+    """A level and a state value whose score with the pixel q has the weight 2^30 - 1."""
+    x = np.arange(-32767, 32768)
+    for thousandth in range(100, 300):
+        at = level(thousandth / 1000)
+        span = Query(
+            np.zeros((1, 1, 1, 1), np.uint8), np.zeros((1, 1, 1, 1), np.int16), Admission(0, "zero", ()), at
+        ).span
+        _, weight, _ = integer_weights(x * q - int(np.rint(8.0 * at.signal * q * q)), span)
+        if weight.max() == 2**30 - 1:
+            return at, int(x[np.argmax(weight)])
+    raise AssertionError("no level has such a score")

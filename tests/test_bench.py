@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from smalti.bench.baseline import posterior_mean
-from smalti.bench.measure import SIDE, SIZES, Case, measure
+from smalti.bench.measure import EXPLAINED, SIDE, SIZES, Case, measure
 from smalti.engine import native
 from smalti.engine.posterior import mean_of
 
@@ -30,11 +30,13 @@ def test_baseline_and_engine_agree(channels: int, size: int, time: float) -> Non
 
 
 def test_measure_compares_every_case_and_counts_up() -> None:
-    compared, grown = measure(items=4, counts=(4, 8), repeats=1)
-    assert [(m.case.channels, m.case.patch_size) for m in compared] == [(c, p) for c in (1, 3) for p in SIZES]
-    assert all(m.engine > 0 and (m.plain or 0) > 0 and (m.shared or 0) > 0 for m in compared)
-    assert [m.case.items for m in grown] == [4, 8]
-    assert all(m.plain is None for m in grown)
+    found = measure(items=4, counts=(4, 8), repeats=1)
+    assert [(m.case.channels, m.case.patch_size) for m in found.compared] == [(c, p) for c in (1, 3) for p in SIZES]
+    assert all(m.engine > 0 and (m.plain or 0) > 0 and (m.shared or 0) > 0 for m in found.compared)
+    assert [m.case.items for m in found.grown] == [4, 8]
+    assert all(m.plain is None for m in found.grown)
+    assert [(e.case.channels, e.case.patch_size, e.case.time) for e in found.explained] == list(EXPLAINED)
+    assert all(min(e.seconds, e.weights, e.pixels) > 0 for e in found.explained)
 
 
 def test_command_prints_json_and_tables(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,5 +49,7 @@ def test_command_prints_json_and_tables(monkeypatch: pytest.MonkeyPatch) -> None
     table = runner.invoke(app, ["bench"])
     assert table.exit_code == 0
     assert "ratio" in table.stdout
+    assert "sums and weights" in table.stdout
     data = json.loads(runner.invoke(app, ["bench", "--json"]).stdout)
     assert len(data["compared"]) == 2 * len(SIZES)
+    assert len(data["explained"]) == len(EXPLAINED)

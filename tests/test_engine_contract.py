@@ -144,7 +144,7 @@ def test_cuts_of_long_walks_leave_no_trace(digits: ImageCorpus, monkeypatch: pyt
     total = native.sums(query, spread=True, tick=ticks.append)
     assert ticks == [1.0]
     kept = native.sources(query, total, keep=5)
-    shares = native.shares(query, total, np.array([3, 77, 1500]))
+    shares = native.shares(query, total)
     for name, value in (("_SHARD_PAIRS", 1.0), ("_SUMS_BYTES", 1.0)):
         monkeypatch.setattr(native, name, value)
         ticks.clear()
@@ -154,8 +154,36 @@ def test_cuts_of_long_walks_leave_no_trace(digits: ImageCorpus, monkeypatch: pyt
         again = native.sources(query, total, keep=5)
         for field in ("item", "row", "column", "weight", "left_out"):
             assert np.array_equal(getattr(again, field), getattr(kept, field))
-        assert np.array_equal(native.shares(query, total, np.array([3, 77, 1500])), shares)
+        assert np.array_equal(native.shares(query, total), shares)
         assert native.sums(query, spread=True, start=total.place) == total
+
+
+@pytest.mark.parametrize("patch", [1, 7])
+def test_cuts_of_a_large_picture_leave_no_trace(monkeypatch: pytest.MonkeyPatch, patch: int) -> None:
+    """One photograph cannot be cut into items, so the rows of the states are."""
+    photo = ImageCorpus.from_arrays(ImageCorpus.builtin("photo").images[:, 60:100, 100:150].copy())
+    states = np.stack([gaussian_state((45, 30, 3), seed=s, purpose="test") for s in range(2)])
+    query = BorderAware(photo, scales=patch).query(
+        states, level(0.7), exclusions=(Exclusion(), Exclusion(offset=(3, -5), radius=2))
+    )
+    total = native.sums(query, spread=True)
+    kept = native.sources(query, total, keep=3)
+    nearest = native.nearest(query)
+    items = native.item_sums(query, total.place, pixels=True)
+    skip = np.random.default_rng(0).integers(-1, 1, states.shape[:3])
+    skipped = native.sums(query, skip=skip)
+    monkeypatch.setattr(native, "_SHARD_PAIRS", 1.0)
+    ticks: list[float] = []
+    assert native.sums(query, spread=True, tick=ticks.append) == total
+    assert len(ticks) == 6  # of 8 rows
+    assert abs(sum(ticks) - 1) < 1e-12
+    assert native.sums(query, skip=skip) == skipped
+    assert native.sums(query, spread=True, start=total.place) == total
+    again = native.sources(query, total, keep=3)
+    for field in ("item", "row", "column", "weight", "left_out"):
+        assert np.array_equal(getattr(again, field), getattr(kept, field))
+    assert np.array_equal(native.nearest(query), nearest)
+    assert np.array_equal(native.item_sums(query, total.place, pixels=True), items)
 
 
 def test_sources_depend_on_nothing_else(digits: ImageCorpus) -> None:

@@ -128,13 +128,6 @@ def test_window_energy_is_the_sum_of_squares(half: int, padding: Any, seed: int)
     )
 
 
-def test_sources_of_whole_pictures_are_refused() -> None:
-    asked = query(admission=WHOLE)
-    with pytest.raises(UsageError) as error:
-        native.sources(asked, native.sums(asked), keep=3)
-    assert str(error.value) == "whole-image machines have whole items as sources: ask for shares"
-
-
 @pytest.mark.parametrize("keep", [0, -1])
 def test_no_sources_are_refused(keep: int) -> None:
     asked = query()

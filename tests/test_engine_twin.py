@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from problems import SETTINGS, Setting, level, queries
+from problems import SETTINGS, WIDE, Setting, largest_weight, level, queries, wide_problem
 from smalti.corpus import ImageCorpus
 from smalti.engine import Exclusion, Partial, Query, RecomputeError, naive, native
 from smalti.engine.arithmetic import integer_weights
@@ -88,72 +88,6 @@ def test_kernel_is_the_naive_twin_at_length(query: Query, spread: bool, setting:
     )
 
 
-def wide_problem(name: str) -> Query:
-    """Problems whose sums leave 32 bits, each at another place of the arithmetic."""
-    rng = np.random.default_rng(5)
-
-    def local(size: int, half: int, channels: int, *, items: int, value: int, signal: float) -> Query:
-        axis = local_axis(size, size)[0]
-        images = np.full((items, size, size, channels), 255, np.uint8)
-        images[1::2] = rng.integers(0, 256, images[1::2].shape)
-        states = np.full((2, size, size, channels), value, np.int16)
-        states[1] = rng.integers(-32767, 32768, states[1].shape)
-        return Query(images, states, Admission(half, "zero", ((axis, axis),)), level(signal))
-
-    if name == "product of state and corpus":  # 18^2 * 4 values: |X| |q| = 1296 * 32767 * 255 > 2^33
-        return local(18, 20, 4, items=6, value=32767, signal=0.9)
-    if name == "negative product":
-        return local(18, 20, 4, items=6, value=-32767, signal=0.9)
-    if name == "squares of the corpus":  # windows for which (2 h + 1)^2 C 255^2 > 2^31
-        return local(6, 92, 1, items=20, value=32767, signal=0.5)
-    if name == "squares times the signal":  # 8 a sum of q^2 > 2^31 with sum of q^2 < 2^31: 68^2 values
-        return local(68, 68, 1, items=1, value=0, signal=0.99)
-    if name == "squares of the whole window":  # sum of q^2 = 183^2 * 255^2 > 2^31: one window is all of an item
-        axis = inside_axis(2, 183, 91)[0]
-        images = np.stack([np.full((183, 183, 1), 255, np.uint8), rng.integers(0, 256, (183, 183, 1), dtype=np.uint8)])
-        states = rng.integers(-50, 50, (1, 2, 2, 1), dtype=np.int16)
-        return Query(images, states, Admission(91, "circular", ((axis, axis),)), level(0.05))
-    if name == "a place that ends beyond 32 bits":  # scores up to 3.06 G with 4 G > 2^31, and all of them in 32 bits
-        rows, columns = local_axis(12, 12)[0], local_axis(19, 19)[0]
-        images = np.full((40, 12, 19, 1), 255, np.uint8)
-        images[20:] = rng.integers(100, 256, (20, 12, 19, 1))
-        states = np.full((1, 12, 19, 1), 32767, np.int16)
-        return Query(images, states, Admission(19, "zero", ((rows, columns),)), level(0.01984))
-    if name in ("whole pictures", "whole pictures, shifted"):  # rows of 360 values: 360 * 32767 * 255 > 2^31
-        images = np.full((3, 2, 90, 4), 255, np.uint8)
-        images[1:] = rng.integers(0, 256, images[1:].shape)
-        states = np.full((2, 2, 90, 4), 32767, np.int16)
-        states[1] = -32767
-        return Query(
-            images, states, Admission(0, "zero", (), "every-shift" if "shifted" in name else "same-place"), level(0.3)
-        )
-    if name == "span":  # a place of more than 2^30 score units
-        return local(5, 1, 3, items=17, value=32767, signal=0.001)
-    inside = inside_axis(19, 19, 8)[0]  # 17^2 values in a window, border-aware windows of fewer beside
-    images = rng.integers(0, 2, (3, 19, 19, 1)).astype(np.uint8) * 255
-    states = rng.choice(np.array([-32767, 32767], np.int16), (1, 19, 19, 1))
-    if name == "wide and narrow blocks together":
-        axes = border_axis(19, 19, 8)
-        return Query(images, states, Admission(8, "zero", tuple((r, c) for r in axes for c in axes)), level(0.7))
-    assert name == "wrapping"
-    return Query(images, states, Admission(8, "circular", ((inside, inside),)), level(0.7))
-
-
-WIDE = [
-    "product of state and corpus",
-    "negative product",
-    "squares of the corpus",
-    "squares of the whole window",
-    "squares times the signal",
-    "a place that ends beyond 32 bits",
-    "whole pictures",
-    "whole pictures, shifted",
-    "span",
-    "wide and narrow blocks together",
-    "wrapping",
-]
-
-
 @pytest.mark.parametrize("name", WIDE)
 def test_scores_beyond_32_bits(name: str) -> None:
     query = wide_problem(name)
@@ -163,20 +97,6 @@ def test_scores_beyond_32_bits(name: str) -> None:
     for target in native.targets():
         for threads in (1, 2):
             assert native.sums(query, spread=True, target=target, threads=threads) == expected
-
-
-def _largest_weight(q: int) -> tuple[Level, int]:
-    """A level and a state value whose score with the pixel q has the weight 2^30 - 1."""
-    x = np.arange(-32767, 32768)
-    for thousandth in range(100, 300):
-        at = level(thousandth / 1000)
-        span = Query(
-            np.zeros((1, 1, 1, 1), np.uint8), np.zeros((1, 1, 1, 1), np.int16), Admission(0, "zero", ()), at
-        ).span
-        _, weight, _ = integer_weights(x * q - int(np.rint(8.0 * at.signal * q * q)), span)
-        if weight.max() == 2**30 - 1:
-            return at, int(x[np.argmax(weight)])
-    raise AssertionError("no level has such a score")
 
 
 @pytest.mark.parametrize("target", native.targets())
@@ -191,7 +111,7 @@ def test_the_fullest_sums(target: str, value: int, items: int) -> None:
     just 256 products with a pixel of +-255.
     """
     q = 2 * value - 255
-    at, best = _largest_weight(q)
+    at, best = largest_weight(q)
     side = 25
     axis = inside_axis(2, side, 0)[0]
     query = Query(
@@ -321,11 +241,11 @@ def test_shares_are_parts_of_the_whole(query: Query, setting: Setting) -> None:
     whole = native.sums(query)
     if (whole.place == NO_PLACE).any():
         return
-    items = np.arange(len(query.images))
-    found = native.shares(query, whole, items, threads=setting.threads, target=setting.target)
-    assert found.shape == (len(items), *whole.place.shape)
+    items = len(query.images)
+    found = native.shares(query, whole, threads=setting.threads, target=setting.target)
+    assert found.shape == (items, *whole.place.shape)
     assert (found >= 0).all()
-    assert np.allclose(found.sum(axis=0), 1.0, rtol=0, atol=(2 * len(items) + 8) * 2.0**-53)
+    assert np.allclose(found.sum(axis=0), 1.0, rtol=0, atol=(2 * items + 8) * 2.0**-53)
     for state in range(len(query.states)):
         begin, end = query.exclusion(state).items
         assert (found[begin:end, state] == 0).all()

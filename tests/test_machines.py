@@ -310,8 +310,14 @@ def test_unknown_reports(few_digits: ImageCorpus) -> None:
 
 
 def test_sources_of_whole_pictures(few_digits: ImageCorpus) -> None:
-    with pytest.raises(UsageError, match=r"^whole-image machines have whole items as sources: ask for shares$"):
-        Ideal(few_digits)(noise((8, 8, 1)), LEVEL, report=["sources"])
+    """Items at the same place: at each site the same items with the same weights."""
+    found = Ideal(few_digits)(noise((8, 8, 1)), LEVEL, report=["sources"], keep=3).sources
+    assert found is not None
+    assert found.item.shape == (8, 8, 3)
+    assert (found.item == found.item[0, 0]).all()
+    assert (found.weight == found.weight[0, 0]).all()
+    assert (found.row == np.arange(8)[:, None, None]).all()
+    assert (found.column == np.arange(8)[:, None]).all()
 
 
 def test_levels_without_noise(few_digits: ImageCorpus) -> None:

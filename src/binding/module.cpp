@@ -2,11 +2,13 @@
 // smalti/engine/query.py and native.py.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -85,10 +87,11 @@ NB_MODULE(_kernel, m) {
       "sums",
       [](In<uint8_t, nb::ndim<4>> images, In<int16_t, nb::ndim<4>> padded, In<int64_t, nb::shape<-1, 5>> exclusions,
          In<int32_t, nb::shape<-1, 10>> rects, int half, double signal, int64_t span, float rate, bool shifts, bool spread,
-         In<int64_t, nb::ndim<3>> start, int threads, const std::string& target) {
+         In<int64_t, nb::ndim<3>> start, std::optional<In<int64_t, nb::ndim<3>>> skip, int threads, const std::string& target) {
         auto q = make_request(images, padded, rects, half, signal, span, rate, shifts, 0, threads, target);
         const auto out_of = make_exclusions(exclusions);
         q.exclusions = out_of.data();
+        q.skip = skip ? skip->data() : nullptr;
         const size_t b = size_t(q.states), h = size_t(q.height), w = size_t(q.width);
         const size_t quantities = 1 + size_t(q.problem.corpus.channels) + (spread ? 1 : 0);
         int64_t *place, *slices;
@@ -102,15 +105,36 @@ NB_MODULE(_kernel, m) {
         }
         return std::make_tuple(places, all);
       },
-      "images"_a, "padded"_a, "exclusions"_a, "rects"_a, "half"_a, "signal"_a, "span"_a, "rate"_a, "shifts"_a, "spread"_a, "start"_a, "threads"_a,
+      "images"_a, "padded"_a, "exclusions"_a, "rects"_a, "half"_a, "signal"_a, "span"_a, "rate"_a, "shifts"_a, "spread"_a, "start"_a,
+      "skip"_a.none(), "threads"_a, "target"_a);
+
+  m.def(
+      "item_sums",
+      [](In<uint8_t, nb::ndim<4>> images, In<int16_t, nb::ndim<4>> padded, In<int64_t, nb::shape<-1, 5>> exclusions,
+         In<int32_t, nb::shape<-1, 10>> rects, int half, double signal, int64_t span, float rate, bool shifts, bool pixels,
+         In<int64_t, nb::ndim<3>> start, int threads, const std::string& target) {
+        auto q = make_request(images, padded, rects, half, signal, span, rate, shifts, 0, threads, target);
+        const auto out_of = make_exclusions(exclusions);
+        q.exclusions = out_of.data();
+        const size_t quantities = pixels ? 1 + size_t(q.problem.corpus.channels) : 1;
+        int64_t* slices;
+        auto all = make<int64_t>({images.shape(0), size_t(q.states), size_t(q.height), size_t(q.width), quantities, size_t(smalti::kSlices)}, slices);
+        bool fits;
+        {
+          nb::gil_scoped_release free;
+          fits = smalti::run_items(q, start.data(), int32_t(quantities), slices);
+        }
+        return std::make_tuple(fits, all);
+      },
+      "images"_a, "padded"_a, "exclusions"_a, "rects"_a, "half"_a, "signal"_a, "span"_a, "rate"_a, "shifts"_a, "pixels"_a, "start"_a, "threads"_a,
       "target"_a);
 
   m.def(
       "sources",
       [](In<uint8_t, nb::ndim<4>> images, In<int16_t, nb::ndim<4>> padded, In<int64_t, nb::shape<-1, 5>> exclusions,
-         In<int32_t, nb::shape<-1, 10>> rects, int half, double signal, int64_t span, float rate, int keep, int threads,
+         In<int32_t, nb::shape<-1, 10>> rects, int half, double signal, int64_t span, float rate, bool shifts, int keep, int threads,
          const std::string& target) {
-        auto q = make_request(images, padded, rects, half, signal, span, rate, false, keep, threads, target);
+        auto q = make_request(images, padded, rects, half, signal, span, rate, shifts, keep, threads, target);
         const auto out_of = make_exclusions(exclusions);
         q.exclusions = out_of.data();
         const size_t b = size_t(q.states), h = size_t(q.height), w = size_t(q.width), k = size_t(keep);
@@ -130,5 +154,6 @@ NB_MODULE(_kernel, m) {
         }
         return std::make_tuple(counts, all);
       },
-      "images"_a, "padded"_a, "exclusions"_a, "rects"_a, "half"_a, "signal"_a, "span"_a, "rate"_a, "keep"_a, "threads"_a, "target"_a);
+      "images"_a, "padded"_a, "exclusions"_a, "rects"_a, "half"_a, "signal"_a, "span"_a, "rate"_a, "shifts"_a, "keep"_a, "threads"_a,
+      "target"_a);
 }

@@ -42,9 +42,10 @@ class Buffer {
 
 class OwnedSums {
  public:
-  explicit OwnedSums(const Sums& like)
-      : place_(like.place, like.place + like.sites), slices_(like.sites * like.quantities * kSlices, 0),
-        sums{like.sites, like.quantities, place_.data(), slices_.data()} {}
+  OwnedSums(std::vector<int64_t> place, int32_t quantities)
+      : place_(std::move(place)), slices_(place_.size() * quantities * kSlices, 0),
+        sums{int64_t(place_.size()), quantities, place_.data(), slices_.data()} {}
+  OwnedSums(const OwnedSums&) = delete;
 
  private:
   std::vector<int64_t> place_, slices_;
@@ -65,6 +66,9 @@ void merge(Sums& into, const Sums& from) {
       for (int64_t j = down; j < kSlices; ++j) to[j - down] += add[j];
   }
 }
+
+// Bytes of the lanes' own sums in one sweep: with more than fits a core's cache each row of scores waits for memory.
+constexpr int64_t kLaneBytes = 1 << 20;
 
 // Runs work(thread, task) for all tasks on `threads` threads; the first exception is passed on.
 void parallel(int32_t threads, int64_t tasks, const std::function<void(int32_t, int64_t)>& work) {
@@ -91,6 +95,11 @@ void parallel(int32_t threads, int64_t tasks, const std::function<void(int32_t, 
   if (failure) std::rethrow_exception(failure);
 }
 
+// Of the lanes' own sums for one row of state sites.
+int64_t lane_bytes(const Request& q, const Rect& r, int32_t quantities) {
+  return int64_t(r.sx1 - r.sx0) * quantities * kSlices * q.target->lanes * sizeof(int64_t);
+}
+
 struct Task {
   Block block;
   int64_t unit_begin, unit_end;  // (state, band) pairs, state-major
@@ -103,13 +112,15 @@ struct Plan {
 
 int32_t bands_of(const Rect& r, int32_t rows) { return (r.sy1 - r.sy0 + rows - 1) / rows; }
 
-Plan plan(const Request& q) {
+Plan plan(const Request& q, int32_t lane_quantities) {
   Plan out;
   const int64_t items = q.problem.corpus.items;
   const int32_t lanes = q.target->lanes;
   for (const Rect& r : q.rects) {
     const int32_t rows = r.sy1 - r.sy0, wide = r.cx1 - r.cx0;
     int32_t band = rows;  // of state sites in one sweep; fewer cost more, as each sweep has to fill its windows
+    if (lane_quantities > 0)
+      band = int32_t(std::clamp<int64_t>(kLaneBytes / lane_bytes(q, r, lane_quantities), 1, rows));
     // Few items: several strips of each side by side, so that no lane idles.
     int32_t strips = 1;
     if (!r.fixed_x)
@@ -180,14 +191,15 @@ bool fits_32_bits(double corpus, double state, double signal) {
 }
 
 struct Scratch {
-  Buffer pairs, offsets, present, centres, columns, scores, bars, queues;
+  Buffer pairs, offsets, present, centres, columns, scores, bars, queues, lanes;
 };
 
-// Runs all sweeps; `begin` says where each puts its results.
-using Begin = std::function<void(int32_t thread, Sweep&, int64_t state)>;
+// Called before and after each sweep.
+using Use = std::function<void(int32_t thread, Sweep&, int64_t state)>;
 
-void sweep_all(const Request& q, const Begin& begin) {
-  const Plan todo = plan(q);
+// Runs all sweeps; `begin` says where each puts its results. With `lane_quantities` sweeps sum lanes apart, and `end` collects the sums.
+void sweep_all(const Request& q, const Use& begin, int32_t lane_quantities = 0, const Use& end = [](int32_t, Sweep&, int64_t) {}) {
+  const Plan todo = plan(q, lane_quantities);
   std::vector<Packed> packed(q.states);
   parallel(q.threads, q.states, [&](int32_t, int64_t b) { packed[b] = pack(q, b); });
   const int h = q.problem.half, channels = q.problem.corpus.channels, lanes = q.target->lanes;
@@ -225,6 +237,7 @@ void sweep_all(const Request& q, const Begin& begin) {
     s.scores = mine.scores.get<int64_t>(kChunk * span * lanes);
     s.bars = mine.bars.get<int32_t>(6 * band * span);
     s.queues = mine.queues.get<char>((kQueueBytes * lanes + 128) * span);
+    if (lane_quantities > 0) s.lanes = mine.lanes.get<int64_t>(band * lane_bytes(q, r, lane_quantities) / sizeof(int64_t));
     for (int64_t unit = task.unit_begin; unit < task.unit_end; ++unit) {
       const int64_t state = unit / bands;
       const State walked{packed[state].rolling.data(), packed[state].filling.data(), q.width + 2 * h};
@@ -234,6 +247,7 @@ void sweep_all(const Request& q, const Begin& begin) {
       s.row_end = std::min(s.row_begin + band, r.sy1 - r.sy0);
       begin(thread, s, state);
       q.target->sweep(s, wide);
+      end(thread, s, state);
     }
   });
 }
@@ -255,58 +269,56 @@ Weight weight_of(const Problem& p, int64_t score) {
   return {place, w >> kSliceBits, w & ((1 << kSliceBits) - 1), int32_t(f * kSpreadScale + 0.5f)};
 }
 
-// Sums of a whole-image machine for one state: the same weights for all values of the picture.
-struct WholeSums {
-  int64_t place = kNoPlace;
-  int64_t weight[kSlices] = {}, spread[kSlices] = {};
-  std::vector<int64_t> values[kSlices];
+// The sweeps weigh the bytes u: from their sums at a site to those of q = 2u - 255.
+void centre(int64_t* slices, int32_t channels) {
+  for (int64_t c = 1; c <= channels; ++c)
+    for (int j = 0; j < kSlices; ++j) slices[c * kSlices + j] = 2 * slices[c * kSlices + j] - 255 * slices[j];
+}
 
-  explicit WholeSums(int64_t size, int64_t start) : place(start) {
-    for (auto& v : values) v.assign(size, 0);
-  }
-
-  void lift(int64_t to) {
-    for (int64_t steps = place == kNoPlace ? 0 : std::min<int64_t>(to - place, kSlices); steps > 0; --steps) {
-      for (int j = 0; j + 1 < kSlices; ++j) weight[j] = weight[j + 1], spread[j] = spread[j + 1], values[j].swap(values[j + 1]);
-      weight[kSlices - 1] = spread[kSlices - 1] = 0;
-      std::fill(values[kSlices - 1].begin(), values[kSlices - 1].end(), 0);
-    }
-    place = to;
-  }
-
-  // Rows of `row` values, `step` apart.
-  void add(const Weight& w, const int16_t* q, int64_t rows, int64_t row, int64_t step) {
-    if (place == kNoPlace || w.place > place) lift(w.place);
-    const int64_t top = kSlices - 1 - (place - w.place);
-    for (int half = 0; half < 2; ++half) {
-      const int64_t j = top - half;
-      const int64_t slice = half ? w.lower : w.upper;
-      if (j < 0 || slice == 0) continue;
-      weight[j] += slice;
-      spread[j] += slice * (w.log2 + half * int64_t(kSliceBits * kSpreadScale));
-      for (int64_t y = 0; y < rows; ++y)
-        for (int64_t i = 0; i < row; ++i) values[j][y * row + i] += slice * q[y * step + i];
-    }
-  }
-
-  void merge(const WholeSums& other) {
-    if (other.place == kNoPlace) return;
-    if (place == kNoPlace || other.place > place) lift(other.place);
-    for (int64_t j = place - other.place; j < kSlices; ++j) {
-      const int64_t to = j - (place - other.place);
-      weight[to] += other.weight[j];
-      spread[to] += other.spread[j];
-      for (size_t i = 0; i < values[to].size(); ++i) values[to][i] += other.values[j][i];
-    }
-  }
+// The sums of whole-image machines for one state are those of a single site that has the values of a whole picture: weight, then
+// weight times q for each value, then the spread.
+struct Picture {
+  const int16_t* q;
+  int64_t rows, row, step;  // rows of `row` values, `step` apart
 };
 
-void run_whole(const Request& q, Sums& sums) {
+void add(Sums& into, const Weight& w, const Picture& p) {
+  if (*into.place == kNoPlace || w.place > *into.place) raise(into, 0, w.place);
+  const int64_t top = kSlices - 1 - (*into.place - w.place), values = into.quantities - 2;
+  for (int half = 0; half < 2; ++half) {
+    const int64_t j = top - half;
+    const int64_t slice = half ? w.lower : w.upper;
+    if (j < 0 || slice == 0) continue;
+    int64_t* to = into.slices + j;
+    *to += slice;
+    if (values > 0)
+      for (int64_t y = 0; y < p.rows; ++y)
+        for (int64_t i = 0; i < p.row; ++i) *(to += kSlices) += slice * p.q[y * p.step + i];
+    into.slices[(into.quantities - 1) * kSlices + j] += slice * (w.log2 + half * int64_t(kSliceBits * kSpreadScale));
+  }
+}
+
+// The sites of a state from its picture's sums, on the places they have already or higher ones. `channels` 0: the weight alone.
+void share_out(const Sums& from, int32_t channels, bool spread, Sums to) {
+  for (int64_t i = 0; i < to.sites; ++i) {
+    if (*from.place == kNoPlace) continue;
+    if (to.place[i] == kNoPlace || *from.place > to.place[i]) to.place[i] = *from.place;
+    const int64_t down = to.place[i] - *from.place;
+    int64_t* slices = to.slices + i * to.quantities * kSlices;
+    for (int64_t j = down; j < kSlices; ++j) {
+      const auto at = [&](int64_t quantity) { return from.slices[quantity * kSlices + j]; };
+      slices[j - down] = at(0);
+      for (int32_t c = 0; c < channels; ++c) slices[(1 + c) * kSlices + j - down] = at(1 + i * channels + c);
+      if (spread) slices[(1 + channels) * kSlices + j - down] = at(from.quantities - 1);
+    }
+  }
+}
+
+// Calls use(thread, item, state, dy, dx, score, picture) for each item that may serve the state, and each of its admitted shifts.
+template <class Use>
+void each_whole(const Request& q, const Use& use) {
   const Corpus& k = q.problem.corpus;
-  const int64_t pixels = int64_t(k.height) * k.width, row = int64_t(k.width) * k.channels, size = row * k.height;
-  std::vector<std::vector<WholeSums>> parts(q.threads);
-  for (auto& part : parts)
-    for (int64_t b = 0; b < q.states; ++b) part.emplace_back(size, sums.place[b * pixels]);
+  const int64_t row = int64_t(k.width) * k.channels, size = row * k.height;
   std::vector<Buffer> centred(q.threads), scores(q.threads);
   parallel(q.threads, k.items, [&](int32_t thread, int64_t item) {
     Whole w{};
@@ -314,36 +326,109 @@ void run_whole(const Request& q, Sums& sums) {
     w.item = item;
     w.shifts = q.shifts;
     w.centred = centred[thread].get<int16_t>((q.shifts ? 4 : 1) * size);
-    w.scores = scores[thread].get<int64_t>(pixels);
+    w.scores = scores[thread].get<int64_t>(int64_t(k.height) * k.width);
     const int ny = q.shifts ? k.height : 1, nx = q.shifts ? k.width : 1;
     const int64_t step = q.shifts ? 2 * row : row;
     for (int64_t b = 0; b < q.states; ++b) {
       if (item >= q.exclusions[b].item_begin && item < q.exclusions[b].item_end) continue;
       w.state = q.padded + b * size;
       q.target->whole(w);
-      WholeSums& into = parts[thread][b];
       for (int dy = 0; dy < ny; ++dy)
         for (int dx = 0; dx < nx; ++dx) {
-          const int64_t score = w.scores[dy * nx + dx];
-          if (into.place != kNoPlace && place_of(score, q.problem.span) < into.place - (kSlices - 1)) continue;
-          into.add(weight_of(q.problem, score), w.centred + dy * step + int64_t(dx) * k.channels, k.height, row, step);
+          const Picture p{w.centred + dy * step + int64_t(dx) * k.channels, k.height, row, step};
+          use(thread, item, b, dy, dx, w.scores[dy * nx + dx], p);
         }
     }
   });
+}
+
+int64_t sites_of(const Request& q) { return int64_t(q.height) * q.width; }
+
+// The lowest place of each state's sites: sums from there hold what is needed to sum from any of their places.
+std::vector<int64_t> lowest_places(const Request& q, const int64_t* place) {
+  std::vector<int64_t> out(q.states);
+  for (int64_t b = 0; b < q.states; ++b) out[b] = *std::min_element(place + b * sites_of(q), place + (b + 1) * sites_of(q));
+  return out;
+}
+
+bool within_reach(const Sums& sums, int64_t score, int64_t span) {
+  return *sums.place == kNoPlace || place_of(score, span) > *sums.place - kSlices;
+}
+
+void run_whole(const Request& q, Sums& sums) {
+  const Corpus& k = q.problem.corpus;
+  const int64_t sites = sites_of(q);
+  const int32_t quantities = int32_t(2 + sites * k.channels);
+  const std::vector<int64_t> from = lowest_places(q, sums.place);
+  // Of each thread that has worked, for each state.
+  std::vector<std::vector<std::unique_ptr<OwnedSums>>> parts(q.threads);
+  each_whole(q, [&](int32_t thread, int64_t, int64_t b, int, int, int64_t score, const Picture& p) {
+    auto& mine = parts[thread];
+    if (mine.empty())
+      for (int64_t place : from) mine.push_back(std::make_unique<OwnedSums>(std::vector{place}, quantities));
+    Sums& into = mine[b]->sums;
+    if (within_reach(into, score, q.problem.span)) add(into, weight_of(q.problem, score), p);
+  });
   for (int64_t b = 0; b < q.states; ++b) {
-    WholeSums& all = parts[0][b];
-    for (int32_t t = 1; t < q.threads; ++t) all.merge(parts[t][b]);
-    for (int64_t i = 0; i < pixels; ++i) {
-      const int64_t site = b * pixels + i;
-      sums.place[site] = all.place;
-      int64_t* to = sums.slices + site * sums.quantities * kSlices;
-      for (int j = 0; j < kSlices; ++j) {
-        to[j] = all.weight[j];
-        for (int32_t c = 0; c < k.channels; ++c) to[(1 + c) * kSlices + j] = all.values[j][i * k.channels + c];
-        if (sums.quantities > 1 + k.channels) to[(1 + k.channels) * kSlices + j] = all.spread[j];
-      }
-    }
+    OwnedSums all(std::vector{from[b]}, quantities);
+    for (auto& part : parts)
+      if (!part.empty()) merge(all.sums, part[b]->sums);
+    share_out(all.sums, k.channels, sums.quantities > 1 + k.channels,
+              {sites, sums.quantities, sums.place + b * sites, sums.slices + b * sites * sums.quantities * kSlices});
   }
+}
+
+bool run_whole_items(const Request& q, const int64_t* place, int32_t quantities, int64_t* slices) {
+  const Corpus& k = q.problem.corpus;
+  const int64_t sites = sites_of(q);
+  const std::vector<int64_t> from = lowest_places(q, place);
+  const int32_t channels = quantities > 1 ? k.channels : 0;
+  const int shifts = q.shifts ? int(sites) : 1;
+  std::vector<std::unique_ptr<OwnedSums>> parts(q.threads);
+  std::vector<std::vector<int64_t>> places(q.threads);
+  std::atomic<bool> fits{true};
+  each_whole(q, [&](int32_t thread, int64_t item, int64_t b, int dy, int dx, int64_t score, const Picture& p) {
+    const int shift = dy * q.width + dx;
+    if (shift == 0) parts[thread] = std::make_unique<OwnedSums>(std::vector{from[b]}, int32_t(2 + sites * channels));
+    Sums& into = parts[thread]->sums;
+    if (within_reach(into, score, q.problem.span)) add(into, weight_of(q.problem, score), p);
+    if (shift + 1 < shifts) return;
+    std::vector<int64_t>& mine = places[thread];
+    mine.assign(place + b * sites, place + (b + 1) * sites);
+    share_out(into, channels, false, {sites, quantities, mine.data(), slices + (item * q.states + b) * sites * quantities * kSlices});
+    if (!std::equal(mine.begin(), mine.end(), place + b * sites)) fits = false;
+  });
+  return fits;
+}
+
+// One list of sources for each site of each state, of each thread that has worked.
+struct Lists {
+  std::vector<Source> sources;
+  std::vector<int32_t> kept;
+
+  void begin(const Request& q) {
+    if (!kept.empty()) return;
+    sources.resize(q.states * sites_of(q) * q.keep);
+    kept.assign(q.states * sites_of(q), 0);
+  }
+};
+
+void list_whole(const Request& q, std::vector<Lists>& lists) {
+  each_whole(q, [&](int32_t thread, int64_t item, int64_t b, int dy, int dx, int64_t score, const Picture&) {
+    Lists& mine = lists[thread];
+    mine.begin(q);
+    const int64_t first = b * sites_of(q);
+    // The sites' lists hold the same scores of the same items, so what is worse than the last of one is so at all.
+    if (mine.kept[first] == q.keep) {
+      const Source& worst = mine.sources[(first + 1) * q.keep - 1];
+      if (score < worst.score || (score == worst.score && item > worst.item)) return;
+    }
+    for (int32_t y = 0; y < q.height; ++y)
+      for (int32_t x = 0; x < q.width; ++x) {
+        const int64_t site = first + int64_t(y) * q.width + x;
+        enlist(mine.sources.data() + site * q.keep, mine.kept[site], q.keep, {score, item, (y + dy) % q.height, (x + dx) % q.width});
+      }
+  });
 }
 
 }  // namespace
@@ -351,40 +436,64 @@ void run_whole(const Request& q, Sums& sums) {
 void run(const Request& q, Sums& sums) {
   std::fill_n(sums.slices, sums.sites * sums.quantities * kSlices, 0);
   if (q.rects.empty()) return run_whole(q, sums);
-  const int64_t sites = int64_t(q.height) * q.width;
-  std::vector<OwnedSums> parts;
-  parts.reserve(q.threads);
-  for (int32_t t = 0; t < q.threads; ++t) parts.emplace_back(sums);
+  const int64_t sites = sites_of(q);
+  std::vector<std::unique_ptr<OwnedSums>> parts(q.threads);  // of each thread that has worked
   sweep_all(q, [&](int32_t thread, Sweep& s, int64_t state) {
-    const Sums& all = parts[thread].sums;
+    if (!parts[thread]) parts[thread] = std::make_unique<OwnedSums>(std::vector(sums.place, sums.place + sums.sites), sums.quantities);
+    const Sums& all = parts[thread]->sums;
     s.sums = {sites, all.quantities, all.place + state * sites, all.slices + state * sites * all.quantities * kSlices};
+    s.skip = q.skip ? q.skip + state * sites : nullptr;
   });
-  for (auto& part : parts) merge(sums, part.sums);
-  // The sweeps weigh the bytes u: from their sums to those of q = 2u - 255.
-  for (int64_t i = 0; i < sums.sites; ++i) {
-    int64_t* weight = sums.slices + i * sums.quantities * kSlices;
-    for (int64_t c = 1; c <= q.problem.corpus.channels; ++c)
-      for (int j = 0; j < kSlices; ++j) weight[c * kSlices + j] = 2 * weight[c * kSlices + j] - 255 * weight[j];
-  }
+  for (auto& part : parts)
+    if (part) merge(sums, part->sums);
+  for (int64_t i = 0; i < sums.sites; ++i) centre(sums.slices + i * sums.quantities * kSlices, q.problem.corpus.channels);
+}
+
+bool run_items(const Request& q, const int64_t* place, int32_t quantities, int64_t* slices) {
+  const int64_t sites = sites_of(q), per_item = q.states * sites * quantities * kSlices;
+  parallel(q.threads, q.problem.corpus.items, [&](int32_t, int64_t item) { std::fill_n(slices + item * per_item, per_item, 0); });
+  if (q.rects.empty()) return run_whole_items(q, place, quantities, slices);
+  std::vector<int64_t> places(place, place + q.states * sites);
+  std::atomic<bool> fits{true};
+  const int32_t lanes = q.target->lanes;
+  sweep_all(
+      q,
+      [&](int32_t, Sweep& s, int64_t state) { s.sums = {sites, quantities, places.data() + state * sites, nullptr}; }, quantities,
+      [&](int32_t, Sweep& s, int64_t state) {
+        if (s.above) fits = false;
+        const Block& b = *s.block;
+        const Rect& r = *b.rect;
+        const int32_t span = r.sx1 - r.sx0, terms = quantities * kSlices;
+        for (int32_t l = 0; l < b.items * b.strips; ++l)
+          for (int32_t row = s.row_begin; row < s.row_end; ++row)
+            for (int32_t x = 0; x < span; ++x) {
+              const int64_t* from = s.lanes + (int64_t(row - s.row_begin) * span + x) * terms * lanes + l;
+              const int64_t site = int64_t(r.sy0 + row) * q.width + r.sx0 + x;
+              int64_t* to = slices + (b.first + l / b.strips) * per_item + (state * sites + site) * terms;
+              for (int32_t t = 0; t < terms; ++t) to[t] += from[t * lanes];
+              if (l % b.strips == b.strips - 1) centre(to, quantities - 1);
+            }
+      });
+  return fits;
 }
 
 void run_sources(const Request& q, Source* sources, int32_t* kept) {
-  const int64_t sites = int64_t(q.height) * q.width, all = q.states * sites;
-  std::vector<std::vector<Source>> lists(q.threads);
-  std::vector<std::vector<int32_t>> counts(q.threads);
-  for (int32_t t = 0; t < q.threads; ++t) {
-    lists[t].resize(all * q.keep);
-    counts[t].assign(all, 0);
-  }
-  sweep_all(q, [&](int32_t thread, Sweep& s, int64_t state) {
-    s.keep = q.keep;
-    s.sources = lists[thread].data() + state * sites * q.keep;
-    s.kept = counts[thread].data() + state * sites;
-  });
+  const int64_t sites = sites_of(q), all = q.states * sites;
+  std::vector<Lists> lists(q.threads);
+  if (q.rects.empty())
+    list_whole(q, lists);
+  else
+    sweep_all(q, [&](int32_t thread, Sweep& s, int64_t state) {
+      lists[thread].begin(q);
+      s.keep = q.keep;
+      s.sources = lists[thread].sources.data() + state * sites * q.keep;
+      s.kept = lists[thread].kept.data() + state * sites;
+    });
   parallel(q.threads, all, [&](int32_t, int64_t site) {
     std::vector<Source> found;
-    for (int32_t t = 0; t < q.threads; ++t)
-      found.insert(found.end(), lists[t].begin() + site * q.keep, lists[t].begin() + site * q.keep + counts[t][site]);
+    for (const Lists& part : lists)
+      if (!part.kept.empty())
+        found.insert(found.end(), part.sources.begin() + site * q.keep, part.sources.begin() + site * q.keep + part.kept[site]);
     std::sort(found.begin(), found.end(), before);
     kept[site] = int32_t(std::min<size_t>(found.size(), q.keep));
     std::copy_n(found.begin(), kept[site], sources + site * q.keep);

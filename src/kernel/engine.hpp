@@ -15,6 +15,7 @@ struct Request {
   const Exclusion* exclusions;           // one for each state
   std::vector<Rect> rects;               // empty for whole-image machines
   int32_t shifts;                        // whole-image machines: every circular shift, or none
+  const int64_t* skip;                   // at each site of all states an item that may not serve it, or -1; null: none
   int32_t keep;                          // list this many sources at each site instead of summing (0: sum)
   int32_t threads;
   const Target* target;
@@ -24,7 +25,11 @@ struct Request {
 // `sums.place` says from which place on to sum (kNoPlace: found here); the places found are written back.
 void run(const Request& request, Sums& sums);
 
-// The `keep` best sources of each site, and how many there are.
+// Each item's own slices (items, sites, quantities, 3) on the scale `place` of all states' sites; one quantity, the weight, or one more for
+// each channel. False if an item has a source above the place of its site: then the slices mean nothing.
+bool run_items(const Request& request, const int64_t* place, int32_t quantities, int64_t* slices);
+
+// The `keep` best sources of each site, and how many there are. Of whole-image machines too: an item's pixel that stands at the site.
 void run_sources(const Request& request, Source* sources, int32_t* kept);
 
 }  // namespace smalti

@@ -74,6 +74,16 @@ struct Source {
   return a.x < b.x;
 }
 
+// Puts a source into the sorted list of the `keep` best, if it is one of them.
+[[maybe_unused]] static void enlist(Source* list, int32_t& kept, int32_t keep, const Source& found) {
+  int at = kept;
+  while (at > 0 && before(found, list[at - 1])) --at;
+  if (at == keep) return;
+  if (kept < keep) ++kept;
+  for (int m = kept - 1; m > at; --m) list[m] = list[m - 1];
+  list[at] = found;
+}
+
 // Largest whole number of spans in a score.
 [[maybe_unused]] static int64_t place_of(int64_t score, int64_t span) {
   const int64_t n = score / span;
@@ -127,8 +137,12 @@ struct Sweep {
   void* scores;             // scratch: scores of one row at a few displacements
   int32_t* bars;            // scratch: see Bars
   void* queues;             // scratch: see Queue, one for each site of a row
-  // Where the results go: sums over the state's sites (with the bytes u in place of q), or lists of the `keep` best sources of each.
+  const int64_t* skip;      // [site], an item that may not serve the site, or -1; null: none
+  // Where the results go: sums over the state's sites (with the bytes u in place of q), or each lane's own sums on the scale of
+  // `sums.place`, or lists of the `keep` best sources of each site.
   Sums sums;
+  int64_t* lanes;           // [row and column of the sweep][quantity][slice][lane]; null: not wanted
+  bool above;               // out: a lane has a source above the place of its site
   int32_t keep;
   Source* sources;          // [site][keep], sorted
   int32_t* kept;            // [site]

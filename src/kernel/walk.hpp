@@ -47,9 +47,9 @@ SMALTI_INLINE bool any(const I64& mask) {
   __builtin_memcpy(half, &mask, sizeof half);
   return any(half[0] | half[1]);
 }
-template <class Vec>
-SMALTI_INLINE Vec larger(const Vec& a, const Vec& b) {
-  const Vec mask = exceeds(a, b);
+SMALTI_INLINE I32 larger(I32 a, I32 b) { return a > b ? a : b; }
+SMALTI_INLINE I64 larger(const I64& a, const I64& b) {
+  const I64 mask = exceeds(a, b);
   return (a & mask) | (b & ~mask);
 }
 
@@ -318,14 +318,21 @@ struct alignas(sizeof(typename Lanes<Acc>::Vec) > 64 ? sizeof(typename Lanes<Acc
   int32_t count;
 };
 
+// What to add up: weights and weighted pixels of all lanes together, the same with what the entropy needs, or the weights of each lane,
+// without or with weighted pixels.
+enum class Wanted { sums, spread, lane_weights, lane_sums };
+
 // Adds up the weights of the scores within reach. Those of one site and one chunk of displacements are put into a queue first, where the
-// target may pack them, and weighed together.
-template <class Acc, int C, bool Spread>
+// target may pack them (but not where lanes are told apart), and weighed together.
+template <class Acc, int C, Wanted wanted>
 class Summing {
   typedef typename Lanes<Acc>::Vec Vec;
-  static constexpr int kQuantities = 1 + C;
+  static constexpr bool Spread = wanted == Wanted::spread, kByLane = wanted == Wanted::lane_weights || wanted == Wanted::lane_sums;
+  static constexpr int kQuantities = wanted == Wanted::lane_weights ? 1 : 1 + C;
+  static constexpr bool kPaired = wanted != Wanted::lane_weights;
   static constexpr int kTerms = kQuantities + (Spread ? 3 : 0);
   static constexpr int kSums = kTerms * kSlices;
+  static constexpr int32_t kLowerHalf = (1 << kSliceBits) - 1;
   static constexpr int kBatch = 2 * kChunk;  // vectors weighed together
   static_assert(kChunk % 2 == 0 && sizeof(Queue<Acc>) <= kQueueBytes * kLanes + 128);
   static_assert(kChunk * kLanes <= 256, "32 bits hold 256 products of a slice and a byte");
@@ -333,24 +340,21 @@ class Summing {
  public:
   explicit Summing(Sweep& sweep)
       : s_(sweep), walk_(sweep), bars_(reinterpret_cast<Bars<Acc>*>(sweep.bars)), queues_(static_cast<Queue<Acc>*>(sweep.queues)),
-        span_(walk_.span), rows_(sweep.row_end - sweep.row_begin) {}
+        span_(walk_.span), rows_(sweep.row_end - sweep.row_begin) {
+    for (int l = 0; l < kLanes; ++l) items_[l] = l / sweep.block->strips;
+  }
 
+  template <bool Skip>
   void run() {
     for (int row = 0; row < rows_; ++row)
       for (int x = 0; x < span_; ++x) bars_[row * span_ + x] = Bars<Acc>::at(s_.sums.place[site(row, x)], s_.problem->span);
     for (int x = 0; x < span_; ++x) queues_[x].count = 0;
+    if constexpr (kByLane) __builtin_memset(s_.lanes, 0, rows_ * span_ * int64_t{kSums * sizeof(I64)});
     batch_.sites = batch_.vectors = 0;
-    const I32* centres = reinterpret_cast<const I32*>(s_.planes->centres);
+    const I32* from = reinterpret_cast<const I32*>(s_.planes->centres);
     walk_.run(
         [&](int row, int, int64_t place) {
-          return [bars = bars_ + row * span_, from = centres + place, queues = queues_](int x, Vec score) {
-            const auto hits = above(score, bars[x].low);
-            if (!any(hits)) return;
-            Queue<Acc>& queue = queues[x];
-            pack(hits, score, queue.scores + queue.count);
-            pack(hits, from[x], queue.pixels + queue.count);
-            queue.count += count(hits);
-          };
+          return Emission<Skip>{bars_ + row * span_, from + place, queues_, Skip ? s_.skip + site(row, 0) : nullptr, items_, s_.block->first};
         },
         [&](int row, int, int, int) {
           for (int x = 0; x < span_; ++x) {
@@ -363,12 +367,43 @@ class Summing {
   }
 
  private:
+  // Queues the scores of a row of state sites at one displacement.
+  template <bool Skip>
+  struct Emission {
+    const Bars<Acc>* bars;
+    const I32* from;
+    Queue<Acc>* queues;
+    const int64_t* skip;
+    I32 items;
+    int64_t first;  // item of the block
+
+    SMALTI_INLINE void operator()(int x, Vec score) const {
+      if constexpr (Skip) {
+        const Vec out = widen(items == splat(int32_t(skip[x] - first)), Acc{});
+        score = (score & ~out) | (out & Lanes<Acc>::lowest);
+      }
+      const auto hits = above(score, bars[x].low);
+      Queue<Acc>& queue = queues[x];
+      if constexpr (kByLane) {
+        // (Without a branch, which the processor could not foresee where few lanes are within reach.)
+        *reinterpret_cast<Vec*>(queue.scores + queue.count) = score;
+        if constexpr (kQuantities > 1) *reinterpret_cast<I32*>(queue.pixels + queue.count) = from[x];
+        queue.count += any(hits) ? kLanes : 0;
+      } else {
+        if (!any(hits)) return;
+        pack(hits, score, queue.scores + queue.count);
+        pack(hits, from[x], queue.pixels + queue.count);
+        queue.count += count(hits);
+      }
+    }
+  };
+
   // Queues of a few sites, weighed step by step: one vector's steps wait for each other, those of different vectors do not.
   struct Batch {
     int sites, vectors;
     struct {
       int x, first, end;
-    } of[kBatch / 2];
+    } of[kPaired ? kBatch / 2 : kBatch];
     I32 pixels[kBatch];
     I32 under[kBatch], third[kBatch];     // whether the score's place is below the site's highest, and whether it is two below
     F32 log2[Spread ? kBatch : 1];        // of the weight, above the place
@@ -387,21 +422,27 @@ class Summing {
     queue.count = 0;
     Vec* scores = reinterpret_cast<Vec*>(queue.scores);
     const I32* pixels = reinterpret_cast<const I32*>(queue.pixels);
-    // An even number of vectors, filled up with scores that count for nothing.
-    const int vectors = (n + 2 * kLanes - 1) / (2 * kLanes) * 2;
+    // An even number of vectors where they are weighed in pairs, filled up with scores that count for nothing.
+    const int vectors = kPaired ? (n + 2 * kLanes - 1) / (2 * kLanes) * 2 : n / kLanes;
     for (int i = n / kLanes; i < vectors; ++i)
       scores[i] = widen(lane_numbers() < n - i * kLanes, Acc{}) ? scores[i] : Vec{} + Lanes<Acc>::lowest;
     Vec most = scores[0];
     for (int i = 1; i < vectors; ++i) most = larger(scores[i], most);
     const Bars<Acc>& bars = bars_[int64_t(row) * span_ + x];
-    if (any(above(most, bars.high))) lift(row, x, most);
+    if (any(above(most, bars.high))) {
+      if constexpr (kByLane) {
+        s_.above = true;
+        return;
+      }
+      lift(row, x, most);
+    }
     const Vec base = Vec{} + bars.base, low = Vec{} + bars.low;
     const Acc span = Acc(s_.problem->span);
     const float rate = s_.problem->rate;
     const int first = batch_.vectors;
     for (int i = 0; i < vectors; ++i) {
       const Vec hits = exceeds(scores[i], low);
-      const Vec d = (scores[i] & hits) - (base & hits);
+      const Vec d = larger(scores[i], low) - base;
       const Vec below = d >> (8 * sizeof(Acc) - 1);
       const Vec e = d + (below & span);
       const Vec far = e >> (8 * sizeof(Acc) - 1);
@@ -409,12 +450,13 @@ class Summing {
       const I32 whole = __builtin_convertvector(f, I32);
       batch_.fraction[first + i] = f - __builtin_convertvector(whole, F32);
       if constexpr (Spread) batch_.log2[first + i] = f;
-      batch_.weight[first + i] = (whole + (~narrow(hits) & -100)) << 23;  // a weight of nothing where there is no hit
+      // A weight of nothing where there is no hit. (There f is just below 0, or, where `low` is saturated, anything within 32 bits.)
+      batch_.weight[first + i] = narrow(hits) ? whole << 23 : splat(-100 * (1 << 23));
       batch_.under[first + i] = narrow(below);
       batch_.third[first + i] = narrow(far);
-      batch_.pixels[first + i] = pixels[i];
+      if constexpr (kQuantities > 1) batch_.pixels[first + i] = pixels[i];
     }
-    batch_.of[batch_.sites++] = {x, first / 2, (first + vectors) / 2};
+    batch_.of[batch_.sites++] = {x, first, first + vectors};
     batch_.vectors += vectors;
   }
 
@@ -429,29 +471,58 @@ class Summing {
       const I32 w = __builtin_convertvector((F32)((I32)p + batch_.weight[i]), I32);
       batch_.weight[i] = w < kLargestWeight ? w : splat(kLargestWeight);
     }
-    for (int i = 0; i < batch_.vectors; i += 2) {
-      I32 slice[2][kSlices], lowered[2][2];
-      for (int g = 0; g < 2; ++g) {
-        // An upper half stands at its own place, a lower half one place below it.
-        const I32 w = batch_.weight[i + g], under = batch_.under[i + g], third = batch_.third[i + g];
-        const I32 upper = w >> kSliceBits, lower = w & ((1 << kSliceBits) - 1);
-        slice[g][0] = under & (lower ^ (third & (lower ^ upper)));
-        slice[g][1] = lower ^ (under & (lower ^ (upper & ~third)));
-        slice[g][2] = upper & ~under;
-        lowered[g][0] = under & ~third & lower;
-        lowered[g][1] = lower & ~under;
+    if constexpr (kPaired)
+      add_pairs(row);
+    else
+      for (int n = 0; n < batch_.sites; ++n) {
+        I32 sum[kSlices] = {};
+        for (int i = batch_.of[n].first; i < batch_.of[n].end; ++i) {
+          I32 slice[kSlices];
+          split(i, slice);
+          for (int j = 0; j < kSlices; ++j) sum[j] += slice[j];
+        }
+        add_lanes(row, batch_.of[n].x, sum);
       }
+    batch_.sites = batch_.vectors = 0;
+  }
+
+  // The slices of a vector of weights: an upper half stands at its own place, a lower half one place below it.
+  SMALTI_INLINE void split(int i, I32* slice) const {
+    const I32 w = batch_.weight[i], under = batch_.under[i], third = batch_.third[i];
+    const I32 upper = w >> kSliceBits, lower = w & kLowerHalf;
+    slice[0] = under & (lower ^ (third & (lower ^ upper)));
+    slice[1] = lower ^ (under & (lower ^ (upper & ~third)));
+    slice[2] = upper & ~under;
+  }
+
+  void add_lanes(int row, int x, const I32* sum) {
+    I64* to = reinterpret_cast<I64*>(s_.lanes) + (int64_t(row) * span_ + x) * kSums;
+    for (int i = 0; i < kSums; ++i) to[i] += __builtin_convertvector(sum[i], I64);
+  }
+
+  // Adds up a batch by pairs of vectors.
+  void add_pairs(int row) {
+    for (int i = 0; i < batch_.vectors; i += 2) {
+      I32 slice[2][kSlices];
+      for (int g = 0; g < 2; ++g) split(i + g, slice[g]);
       for (int j = 0; j < kSlices; ++j) batch_.slices[i / 2][j] = pairs_of(slice[0][j], slice[1][j]);
-      if constexpr (Spread)
+      if constexpr (Spread) {
+        I32 lowered[2][2];
+        for (int g = 0; g < 2; ++g) {
+          const I32 lower = batch_.weight[i + g] & kLowerHalf, under = batch_.under[i + g];
+          lowered[g][0] = under & ~batch_.third[i + g] & lower;
+          lowered[g][1] = lower & ~under;
+        }
         for (int j = 0; j < 2; ++j) batch_.lowered[i / 2][j] = pairs_of(lowered[0][j], lowered[1][j]);
+      }
     }
     const I32 one = splat(0x00010001);
     for (int n = 0; n < batch_.sites; ++n) {
       I32 sum[kTerms][kSlices] = {};
-      for (int i = batch_.of[n].first; i < batch_.of[n].end; ++i) {
+      for (int i = batch_.of[n].first / 2; i < batch_.of[n].end / 2; ++i) {
         const I32* slices = batch_.slices[i];
         for (int j = 0; j < kSlices; ++j) sum[0][j] = dot2(sum[0][j], slices[j], one);
-        for (int c = 0; c < C; ++c) {
+        for (int c = 0; c < kQuantities - 1; ++c) {
           const I32 bytes = byte_pairs(batch_.pixels[2 * i], batch_.pixels[2 * i + 1], c);
           for (int j = 0; j < kSlices; ++j) sum[1 + c][j] = dot2(sum[1 + c][j], slices[j], bytes);
         }
@@ -465,6 +536,10 @@ class Summing {
           }
         }
       }
+      if constexpr (kByLane) {
+        add_lanes(row, batch_.of[n].x, &sum[0][0]);
+        continue;
+      }
       alignas(64) int32_t found[(kSums + kLanes - 1) / kLanes * kLanes];
       totals<kSums>(&sum[0][0], found);
       int64_t* to = s_.sums.slices + site(row, batch_.of[n].x) * (kQuantities + Spread) * kSlices;
@@ -476,7 +551,6 @@ class Summing {
               spread[j] + 256 * int64_t(spread[kSlices + j]) + int64_t(kSliceBits * kSpreadScale) * spread[2 * kSlices + j];
       }
     }
-    batch_.sites = batch_.vectors = 0;
   }
 
   // A score above the highest place: what has been summed moves down.
@@ -493,6 +567,7 @@ class Summing {
   Bars<Acc>* bars_;
   Queue<Acc>* queues_;
   const int span_, rows_;
+  I32 items_;  // of the lanes, from the block's first
   Batch batch_;
 };
 
@@ -532,13 +607,7 @@ void list_sources(Sweep& s) {
             if (!any(hit)) continue;
             for (int l = 0; l < kLanes; ++l) {
               if (!hit[l]) continue;
-              const Source found{int64_t(score[l]), items[l], r.cy0 + jy, r.cx0 + (l % b.strips) * width + x + first + k};
-              int at = kept;
-              while (at > 0 && before(found, list[at - 1])) --at;
-              if (at == s.keep) continue;
-              if (kept < s.keep) ++kept;
-              for (int m = kept - 1; m > at; --m) list[m] = list[m - 1];
-              list[at] = found;
+              enlist(list, kept, s.keep, {int64_t(score[l]), items[l], r.cy0 + jy, r.cx0 + (l % b.strips) * width + x + first + k});
             }
             bar = bar_now();
           }
@@ -546,14 +615,26 @@ void list_sources(Sweep& s) {
       });
 }
 
+template <class Acc, int C, Wanted wanted>
+void sum_up(Sweep& s) {
+  if (s.skip)
+    Summing<Acc, C, wanted>(s).template run<true>();
+  else
+    Summing<Acc, C, wanted>(s).template run<false>();
+}
+
 template <class Acc, int C>
 void sweep_as(Sweep& s) {
   if (s.keep > 0)
     list_sources<Acc, C>(s);
+  else if (s.lanes && s.sums.quantities == 1)
+    Summing<Acc, C, Wanted::lane_weights>(s).template run<false>();
+  else if (s.lanes)
+    Summing<Acc, C, Wanted::lane_sums>(s).template run<false>();
   else if (s.sums.quantities > 1 + C)
-    Summing<Acc, C, true>(s).run();
+    sum_up<Acc, C, Wanted::spread>(s);
   else
-    Summing<Acc, C, false>(s).run();
+    sum_up<Acc, C, Wanted::sums>(s);
 }
 
 template <class Acc>

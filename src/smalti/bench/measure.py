@@ -1,4 +1,6 @@
-"""Pairs per second of the engine and of the matrix-product baseline, in turn, on crops of the embedded photograph."""
+"""Pairs per second of the engine and of the matrix-product baseline, and the cost of items' own sums beside plain
+sums, in turn, on crops of the embedded photograph.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
@@ -25,6 +28,8 @@ from smalti.sampling.ddim import state_of, values_of
 # Patch sizes, and the time at which a calibration of natural pictures of 32 x 32 chooses them.
 SIZES = {3: 0.15, 5: 0.35, 9: 0.55, 13: 0.7, 17: 0.85}
 SIDE = 32
+# Channels, patch size and time for the cost of receipts; 0.05 is the last step of a sample in 20 steps.
+EXPLAINED = ((3, 3, 0.05), (3, 9, 0.55), (1, 3, 0.05))
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,32 @@ class Measurement:
     shared: float | None
 
 
+@dataclass(frozen=True)
+class Explained:
+    """Seconds of the engine for one posterior, and for each item's own part of it, each the best of a few runs in turn.
+
+    Attributes:
+        case: what was asked.
+        seconds: of plain sums, as in a step of a sample.
+        weights: of the items' weights.
+        pixels: of the items' weights and weighted pixels.
+    """
+
+    case: Case
+    seconds: float
+    weights: float
+    pixels: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that `measure` measures: the engine beside the baseline, against the number of items, and items' own sums."""
+
+    compared: list[Measurement]
+    grown: list[Measurement]
+    explained: list[Explained]
+
+
 @lru_cache(maxsize=2)
 def _crops(channels: int) -> NDArray[np.uint8]:
     """Crops of the photograph, 4 pixels apart, in an order that mixes them."""
@@ -118,8 +149,8 @@ def measure(
     counts: tuple[int, ...] = (100, 200, 400, 800, 1600),
     repeats: int = 3,
     progress: Progress = SILENT,
-) -> tuple[list[Measurement], list[Measurement]]:
-    """Measures the engine against the baseline, and against the number of items.
+) -> Findings:
+    """Measures the engine against the baseline, against the number of items, and for each item by itself.
 
     Args:
         items: crops in the corpus for the comparison.
@@ -128,35 +159,61 @@ def measure(
         progress: shown while it runs.
 
     Returns:
-        Measurements for 1 and 3 channels and each patch size, and for each count. Tier: statistical (times).
+        Measurements for 1 and 3 channels and each patch size, for each count, and for the cases of `EXPLAINED`. Tier:
+        statistical (times).
     """
     cases = [Case(items, channels, size, at) for channels in (1, 3) for size, at in SIZES.items()]
     grown = [Case(n, 3, 5, SIZES[5]) for n in counts if n < len(_crops(3))]
+    explained = [Case(items, *case) for case in EXPLAINED]
     threads = native.default_threads()
-    found: list[Measurement] = []
-    with progress.task("measuring", len(cases) + len(grown)) as task, _Sharing() as sharing:
-        for place, case in enumerate(cases + grown):
-            compared = place < len(cases)
+    found = Findings([], [], [])
+    with progress.task("measuring", len(cases) + len(grown) + len(explained)) as task, _Sharing() as sharing:
+        for case in cases:
             query = case.query()
-            pairs = native.pairs_per_item(query) * case.items
-            inner = case.items * (SIDE - case.patch_size + 1) ** 4
-            times: dict[str, list[float]] = {"engine": [], "plain": [], "shared": []}
-            for _ in range(repeats):
-                start = time.perf_counter()
-                native.sums(query)
-                times["engine"].append(time.perf_counter() - start)
-                if compared:
-                    times["plain"].append(best_time(*case.floats(), blocks=(4, 16, 64), threads=1))
-                    times["shared"].append(sharing.seconds(case, threads))
-            best = {name: min(t) for name, t in times.items() if t}
-            found.append(
-                Measurement(
-                    case,
-                    best["engine"],
-                    pairs / best["engine"],
-                    inner / best["plain"] if compared else None,
-                    inner / best["shared"] if compared else None,
-                )
+            engine, plain, shared = _in_turn(
+                repeats,
+                lambda query=query: _timed(lambda: native.sums(query)),
+                lambda case=case: best_time(*case.floats(), blocks=(4, 16, 64), threads=1),
+                lambda case=case: sharing.seconds(case, threads),
             )
+            pairs, inner = native.pairs_per_item(query) * case.items, case.items * (SIDE - case.patch_size + 1) ** 4
+            found.compared.append(Measurement(case, engine, pairs / engine, inner / plain, inner / shared))
             task.advance()
-    return found[: len(cases)], found[len(cases) :]
+        for case in grown:
+            query = case.query()
+            (engine,) = _in_turn(repeats, lambda query=query: _timed(lambda: native.sums(query)))
+            pairs = native.pairs_per_item(query) * case.items
+            found.grown.append(Measurement(case, engine, pairs / engine, None, None))
+            task.advance()
+        for case in explained:
+            found.explained.append(_explain(case, repeats))
+            task.advance()
+    return found
+
+
+def _explain(case: Case, repeats: int) -> Explained:
+    query = case.query()
+    places = native.sums(query).place
+
+    def items(pixels: bool) -> None:
+        for _, part in native.item_chunks(query, pixels=pixels):
+            native.item_sums(part, places, pixels=pixels)
+
+    times = _in_turn(
+        repeats,
+        lambda: _timed(lambda: native.sums(query)),
+        lambda: _timed(lambda: items(False)),
+        lambda: _timed(lambda: items(True)),
+    )
+    return Explained(case, *times)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _in_turn(repeats: int, *seconds: Callable[[], float]) -> list[float]:
+    """The least of some times each, taken in turn so that a busy moment meets all of them."""
+    return [min(times) for times in zip(*([take() for take in seconds] for _ in range(repeats)), strict=True)]

@@ -20,16 +20,15 @@ def bench(
     from smalti.cli.terminal import progress, say, say_json
     from smalti.engine import native
 
-    compared, grown = measure(items=items, repeats=repeats, progress=progress())
+    found = measure(items=items, repeats=repeats, progress=progress())
     if as_json:
         setting = {"kernel": native.default_target(), "threads": native.default_threads(), "items": items}
-        rows = {"compared": [asdict(m) for m in compared], "grown": [asdict(m) for m in grown]}
-        say_json({**setting, **rows})
+        say_json({**setting, **asdict(found)})
         return
     say(f"kernel {native.default_target()}, {native.default_threads()} threads, {items} crops of 32 x 32")
     say("million pairs a second; plain: matrix products on all cores, shared: a block of them on each core")
     say(f"{'channels':>8} {'P':>3} {'engine':>8} {'plain':>8} {'ratio':>6} {'shared':>8} {'ratio':>6}")
-    for m in compared:
+    for m in found.compared:
         assert m.plain is not None
         assert m.shared is not None
         say(
@@ -38,5 +37,15 @@ def bench(
         )
     say("\ntime against the number of items (3 channels, P = 5)")
     say(f"{'items':>8} {'seconds':>9} {'microseconds an item':>21}")
-    for m in grown:
+    for m in found.grown:
         say(f"{m.case.items:>8} {m.seconds:>9.4f} {1e6 * m.seconds / m.case.items:>21.1f}")
+    say(
+        "\neach item's own part of a posterior, as a receipt needs it: time beside that of the step's sums (1: as long)"
+    )
+    say(f"{'channels':>8} {'P':>3} {'seconds':>9} {'weights':>8} {'and pixels':>11} {'sums and weights':>17}")
+    for e in found.explained:
+        weights, pixels = e.weights / e.seconds, e.pixels / e.seconds
+        say(
+            f"{e.case.channels:>8} {e.case.patch_size:>3} {e.seconds:>9.4f} {weights:>8.2f} {pixels:>11.2f} "
+            f"{1 + weights:>17.2f}"
+        )

@@ -6,6 +6,8 @@ the other. Far too slow for real use; the tests compare it with the kernel.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from smalti.engine.arithmetic import integer_weights
 from smalti.engine.partial import NO_PLACE, SLICE_BITS, SLICES, Partial
 from smalti.engine.query import Exclusion, Query
-from smalti.window import Span
+from smalti.window import Admission, Span
 
 
 def centred(images: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -21,8 +23,8 @@ def centred(images: NDArray[np.uint8]) -> NDArray[np.int64]:
     return 2 * images.astype(np.int64) - 255
 
 
-def sums(query: Query, *, spread: bool = False) -> Partial:
-    """Exact sums over all sources, as `smalti.engine.native.sums`. Tier: bitwise."""
+def sums(query: Query, *, spread: bool = False, skip: NDArray[np.int64] | None = None) -> Partial:
+    """Exact sums over all sources, as `smalti.engine.native.sums`; `skip` is int64 (B, H, W). Tier: bitwise."""
     b, height, width, channels = query.states.shape
     highest = np.full((b, height, width), NO_PLACE, np.int64)
     slices = np.zeros((b, height, width, 1 + channels + spread, SLICES), np.int64)
@@ -32,7 +34,7 @@ def sums(query: Query, *, spread: bool = False) -> Partial:
             found = [
                 (place, weight, log2, q)
                 for n, (of_item, pixels_of_item) in enumerate(zip(scores, pixels, strict=True))
-                if n not in left_out
+                if n not in left_out and (skip is None or n != skip[state, y, x])
                 for place, weight, log2, q in zip(
                     *integer_weights(np.array(of_item, np.int64), query.span), pixels_of_item, strict=True
                 )
@@ -48,6 +50,18 @@ def sums(query: Query, *, spread: bool = False) -> Partial:
                         amounts = [part, *(part * q), part * log2_above]
                         slices[state, y, x, :, j] += amounts[: 1 + channels + spread]
     return Partial(highest, slices, channels)
+
+
+def item_sums(query: Query, start: NDArray[np.int64], *, pixels: bool = False) -> NDArray[np.int64]:
+    """Each item's own sums from the places `start` on, as `smalti.engine.native.item_sums`. Tier: bitwise."""
+    out: list[NDArray[np.int64]] = []
+    for n in range(len(query.images)):
+        exclusions = tuple(
+            replace(e, items=(0, int(n in range(*e.items)))) for e in map(query.exclusion, range(len(query.states)))
+        )
+        alone = sums(replace(query, images=query.images[n : n + 1], exclusions=exclusions))
+        out.append(alone.raised(start)[..., : 1 + query.images.shape[3] if pixels else 1, :])
+    return np.stack(out)
 
 
 def sites(query: Query, state: int):
@@ -100,6 +114,31 @@ def sites(query: Query, state: int):
                     )
                     pixels.append(np.array([q[n, j, k] for j, k in admitted]).reshape(len(admitted), channels))
                 yield y, x, scores, pixels
+
+
+def nearest(images: NDArray[np.uint8], picture: NDArray[np.uint8], admission: Admission) -> NDArray[np.int64]:
+    """The nearest admitted patch of each site of a picture (H, W, C): squared distance in units of q = 2u - 255, item,
+    row, column; int64 (H, W, 4), -1 where there is none. Equally near ones go by item, row and column.
+
+    `smalti.receipts.nearest_patches` finds the same from scores. Tier: bitwise.
+    """
+    half = admission.half
+    around = ((half, half), (half, half), (0, 0))
+    state = np.pad(centred(picture), around, "wrap" if admission.padding == "circular" else "constant")
+    items = np.pad(centred(images), ((0, 0), *around))
+    size = 2 * half + 1
+    out = np.full((*picture.shape[:2], 4), -1, np.int64)
+    for rows, columns in admission.pairs:
+        for y in range(rows.state0, rows.state1):
+            for x in range(columns.state0, columns.state1):
+                window = state[y : y + size, x : x + size]
+                out[y, x] = min(
+                    (int(((window - item[j : j + size, k : k + size]) ** 2).sum()), n, j, k)
+                    for n, item in enumerate(items)
+                    for j in _places(rows, y)
+                    for k in _places(columns, x)
+                )
+    return out
 
 
 def _places(span: Span, place: int) -> range:

@@ -144,7 +144,7 @@ class Machine(ABC):
         mean, evidence, entropy, cut = finish(query, sums)
         shares = None
         if "shares" in report:
-            shares = native.shares(query, sums, np.arange(len(self.images)))
+            shares = native.shares(query, sums)
         sources = native.sources(query, sums, keep=keep, items=self.items) if "sources" in report else None
         batch = Posterior(
             mean=mean,
