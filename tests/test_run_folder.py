@@ -285,7 +285,7 @@ def test_existing_runs_are_not_overwritten(machine: TwoItemMachine, tmp_path: Pa
         with pytest.raises(InputError) as refused:
             write_run(folder, other, machine, existing=existing)
         assert str(refused.value) == (
-            f"{folder} holds a run with other settings (levels, patch_sizes, seeds); choose another folder, or repeat "
+            f"{folder} holds a run with other settings (seeds, levels, patch_sizes); choose another folder, or repeat "
             "the settings in its run.json."
         )
     assert content(folder) == before

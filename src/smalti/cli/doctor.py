@@ -22,7 +22,7 @@ from smalti.engine import naive, native
 from smalti.machines import MACHINES
 from smalti.noise import gaussian_state
 from smalti.noise import schedule as named_schedule
-from smalti.sampling.run import versions_in_use
+from smalti.sampling.request import versions_in_use
 
 # Of the features that a processor may list, those that decide which kernel is fast on it.
 _FEATURES = ("sse4_2", "avx2", "fma", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "asimd", "asimddp", "sve")

@@ -10,22 +10,18 @@ that are at most w. As w is uniform, P(X <= k) is T_k / 2^64 with no error at al
 Phi: the table *is* the law.
 
 The thresholds are computed in whole numbers (fixed point with 160 binary places), with no call of erf or exp, so the
-table is the same on every machine. The random words are those of Philox4x64-10 (Salmon et al. 2011, "Parallel random
-numbers: as easy as 1, 2, 3"), a counter-based generator, whose key is derived from (purpose, seed, step); one value
-uses one word, in C order of the shape. So noise is a function of (purpose, seed, step) and the place, never of what
-else is drawn.
+table is the same on every machine. One value uses one random word (`smalti.noise.words`), in C order of the shape. So
+noise is a function of (purpose, seed, step) and the place, never of what else is drawn.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import operator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smalti.errors import UsageError
+from smalti.noise.words import random_words
 
 __all__ = ["STATE_LIMIT", "STATE_UNITS", "gaussian_state"]
 
@@ -59,24 +55,10 @@ def gaussian_state(shape: tuple[int, ...], *, seed: int, purpose: str, step: int
     Raises:
         UsageError: seed or step is not a whole number from 0.
     """
-    seed, step = _whole("seed", seed), _whole("step", step)
-    digest = hashlib.sha256(f"smalti/{purpose}/{seed}/{step}".encode()).digest()
-    key = np.array([int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")], dtype=np.uint64)
     count = 1
     for side in shape:
         count *= side
-    words = np.random.Philox(key=key).random_raw(count)
-    return _inverted(words).reshape(shape)
-
-
-def _whole(name: str, value: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = -1
-    if number < 0 or isinstance(value, bool):
-        raise UsageError(f"A {name} is a whole number from 0, but it is {value!r}.")
-    return number
+    return _inverted(random_words(count, seed=seed, purpose=purpose, step=step)).reshape(shape)
 
 
 def _inverted(words: NDArray[np.uint64]) -> NDArray[np.int16]:

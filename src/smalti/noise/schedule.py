@@ -26,23 +26,22 @@ multiple of 2**-40, so that neither the precision of the decimals nor the order 
 from __future__ import annotations
 
 import math
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import Protocol, runtime_checkable
 
-from smalti.errors import UsageError
+from smalti.errors import UsageError, whole_number
 
 __all__ = ["CLEAN", "SCHEDULES", "Level", "RecordedSchedule", "Schedule", "schedule"]
 
 _DIGITS = 50
 """Decimal digits carried; an answer is used to 2**-40, about 12 digits."""
 
-_CONTEXT = Context(prec=_DIGITS, rounding=ROUND_HALF_EVEN)
+CONTEXT = Context(prec=_DIGITS, rounding=ROUND_HALF_EVEN)
 
-_PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
+PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
 
 _UNIT = 1 << 40
 """Signal and noise are whole multiples of 1 / _UNIT."""
@@ -81,7 +80,7 @@ class Level:
         """
         if self.noise == 0.0:
             return math.inf
-        with localcontext(_CONTEXT):
+        with localcontext(CONTEXT):
             ratio = (Decimal(self.signal) / Decimal(self.noise)).ln()
             return int((2 * ratio * _UNIT).to_integral_value()) / _UNIT
 
@@ -131,9 +130,9 @@ class _Published(ABC):
         """
         time = float(time)
         self._check(time)
-        with localcontext(_CONTEXT):
+        with localcontext(CONTEXT):
             signal_squared, noise_squared = self._squares(Decimal(time))
-            return Level(time=time, signal=_rounded(signal_squared.sqrt()), noise=_rounded(noise_squared.sqrt()))
+            return Level(time=time, signal=rounded(signal_squared.sqrt()), noise=rounded(noise_squared.sqrt()))
 
     def grid(self, steps: int) -> tuple[Level, ...]:
         """Levels at times i / steps for i = steps, ..., 1 (Kamb & Ganguli's grid). Tier: *bitwise*.
@@ -147,7 +146,7 @@ class _Published(ABC):
         Raises:
             UsageError: `steps` is not a whole number of at least 1.
         """
-        steps = _checked_steps(steps)
+        steps = checked_steps(steps)
         return tuple(self.level(i / steps) for i in range(steps, 0, -1))
 
     def _check(self, time: float) -> None:
@@ -166,7 +165,7 @@ class _Cosine(_Published):
     name = "cosine"
 
     def _squares(self, time: Decimal) -> tuple[Decimal, Decimal]:
-        return _cos_squared_and_rest(time / Decimal("1.008") * _PI / 2)
+        return cos_squared_and_rest(time / Decimal("1.008") * PI / 2)
 
 
 class _OffsetCosine(_Published):
@@ -187,8 +186,8 @@ class _OffsetCosine(_Published):
 
     def _unclipped(self, time: Decimal) -> tuple[Decimal, Decimal]:
         offset, length = Decimal("0.008"), Decimal("1.008")
-        at_zero, _ = _cos_squared_and_rest(offset / length * _PI / 2)
-        at_time, _ = _cos_squared_and_rest((time + offset) / length * _PI / 2)
+        at_zero, _ = cos_squared_and_rest(offset / length * PI / 2)
+        at_time, _ = cos_squared_and_rest((time + offset) / length * PI / 2)
         return at_time / at_zero, (at_zero - at_time) / at_zero
 
 
@@ -248,7 +247,7 @@ class _EDM(_Published):
         Raises:
             UsageError: `steps` is not a whole number of at least 1.
         """
-        last = _checked_steps(steps) - 1
+        last = checked_steps(steps) - 1
         return (self.level(1.0), *(self.level(i / last) for i in range(last - 1, -1, -1)))
 
     def _check(self, time: float) -> None:
@@ -303,7 +302,7 @@ class RecordedSchedule:
         Raises:
             UsageError: another number of levels was recorded.
         """
-        if _checked_steps(steps) != len(self.levels):
+        if checked_steps(steps) != len(self.levels):
             raise UsageError(f"The record of the {self.name} schedule has {len(self.levels)} levels, not {steps}.")
         return self.levels
 
@@ -333,22 +332,16 @@ def schedule(name: str) -> Schedule:
     return _MAKERS[name]()
 
 
-def _checked_steps(steps: int) -> int:
-    try:
-        count = operator.index(steps)
-    except TypeError:
-        count = 0
-    if count < 1 or isinstance(steps, bool):
-        raise UsageError(f"The number of steps is a whole number of at least 1, but it is {steps!r}.")
-    return count
+def checked_steps(steps: int) -> int:
+    return whole_number(steps, "The number of steps is a whole number of at least 1", least=1)
 
 
-def _rounded(value: Decimal) -> float:
+def rounded(value: Decimal) -> float:
     """Nearest multiple of 2**-40, at least 2**-40; exact as a float, since values up to 1 need 41 bits at most."""
     return max(int((value * _UNIT).to_integral_value()), 1) / _UNIT
 
 
-def _cos_squared_and_rest(angle: Decimal) -> tuple[Decimal, Decimal]:
+def cos_squared_and_rest(angle: Decimal) -> tuple[Decimal, Decimal]:
     """cos^2 and sin^2 of an angle in [0, pi / 2], from the Taylor series of cos(2 angle).
 
     The largest term is below e^pi = 23, so the alternating sum costs two digits of the fifty.

@@ -1,9 +1,10 @@
 """From noise to samples: samplers, the traces they leave, and run folders."""
 
 from smalti.sampling.ddim import DDIM, Denoiser, Step, Steps
+from smalti.sampling.image_request import Request
 from smalti.sampling.pictures import beside_nearest, grid, png_bytes, trajectory
 from smalti.sampling.reopen import OpenRun, open_run, recorded_machine
-from smalti.sampling.run import Difference, Report, Request, RunRecord, read_run, verify, write_run
+from smalti.sampling.run import Difference, Report, RunRecord, read_run, verify, write_run
 from smalti.sampling.trace import Sample, Trace
 
 __all__ = [

@@ -9,7 +9,8 @@ from smalti.corpus import BUILTIN, ImageCorpus, open_images
 from smalti.corpus.decode import shown
 from smalti.errors import InputError, SmaltiError
 from smalti.machines import MACHINES, Machine
-from smalti.sampling.run import Request, RunRecord, read_run, read_trace
+from smalti.sampling.image_request import Request
+from smalti.sampling.run import RunRecord, read_run, read_trace
 from smalti.sampling.trace import Trace
 from smalti.window import Scales
 
@@ -28,7 +29,7 @@ class OpenRun:
     """
 
     folder: Path
-    record: RunRecord
+    record: RunRecord[Request]
     trace: Trace
     machine: Machine
 
@@ -47,6 +48,8 @@ def open_run(folder: str | Path, *, source: str | Path | None = None) -> OpenRun
     """
     folder = Path(folder)
     record = read_run(folder)
+    if not isinstance(record.request, Request):
+        raise InputError(f"the run in {folder} made {record.request.kind}, and this opens runs of pictures")
     trace = read_trace(folder, record)
     machine = recorded_machine(record.request, source=source)
     return OpenRun(folder, record, trace.made_by(machine), machine)

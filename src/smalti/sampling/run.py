@@ -3,14 +3,14 @@
 A finished run folder holds
 
     run.json                the request with every setting resolved, when it was created, SHA-256 of every other file
-    000000.png ...          one picture per seed, named by the seed
+    000000.png ...          one file per seed, named by the seed (pictures: PNG)
     grid.png                the first samples side by side
     trajectory.png          the way of the first few, from noise
     trace.safetensors       what a receipt needs (see `smalti.sampling.trace`)
 
 Of these, only the entry `created` of run.json differs between two runs of the same request with the same versions.
 While a run is under way, `.parts` holds one small trace per finished seed. The order of writing is what makes a kill
-at any time harmless: first run.json with the status "running"; per seed, its part and then its picture; when all are
+at any time harmless: first run.json with the status "running"; per seed, its part and then its file; when all are
 there, the trace, the overviews, then `.parts` is removed, and last run.json says "done". Every file is written whole
 or not at all. Resuming walks the same order and makes what is missing.
 """
@@ -19,39 +19,29 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import os
-import platform
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from smalti.errors import InputError, UsageError
-from smalti.noise import Level, RecordedSchedule
+from smalti.errors import InputError
 from smalti.progress import SILENT, Progress
-from smalti.sampling.ddim import DDIM, Denoiser, batches, checked_seeds
+from smalti.sampling.ddim import batches
 from smalti.sampling.files import is_leftover, said_plainly, write_file
-from smalti.sampling.pictures import grid, png_bytes, trajectory
-from smalti.sampling.trace import Trace
+from smalti.sampling.image_request import Request
+from smalti.sampling.request import Output, RunRequest, Samples, text_in, versions_in_use
 
 __all__ = [
     "Difference",
     "Report",
-    "Request",
     "RunRecord",
-    "picture_name",
     "read_run",
     "read_trace",
     "verify",
-    "versions_in_use",
     "write_run",
 ]
 
@@ -59,183 +49,14 @@ _FORMAT = "smalti.run/1"
 _RECORD = "run.json"
 _TRACE = "trace.safetensors"
 _PARTS = ".parts"
-MOST_IN_GRID = 256
-"""Most samples that grid.png shows."""
+_KINDS: dict[str, type[RunRequest]] = {kind.kind: kind for kind in (Request,)}
+
+
+AnyRequest = TypeVar("AnyRequest", bound=RunRequest)
 
 
 @dataclass(frozen=True)
-class Request:
-    """Everything that decides a run, resolved: nothing is left to a default or to the C library.
-
-    Attributes:
-        source: what the corpus was opened from, as a person wrote it.
-        corpus_digest: digest of the machine's corpus, hexadecimal.
-        notes: what was done to the pictures and settings on the way in, one sentence each.
-        sampler: name of the sampler.
-        machine: name of the machine.
-        label: the label the corpus is restricted to; None: the whole corpus.
-        schedule: name of the noise schedule that the levels came from.
-        levels: the levels, noisiest first. Shape (steps,).
-        patch_sizes: patch size of each step, or None for a machine without patches. Shape (steps,).
-        seeds: the seeds, none twice. Shape (S,).
-        size: height and width of the pictures.
-        corpus_size: height and width of the corpus's items.
-        versions: version of Smalti and of what it stands on.
-        command: the command line, word by word; empty if the run was started from Python.
-
-    Raises:
-        UsageError: a value has no meaning, or two do not fit.
-    """
-
-    source: str
-    corpus_digest: str
-    notes: tuple[str, ...]
-    sampler: str
-    machine: str
-    label: str | None
-    schedule: str
-    levels: tuple[Level, ...]
-    patch_sizes: tuple[int, ...] | None
-    seeds: tuple[int, ...]
-    size: tuple[int, int]
-    corpus_size: tuple[int, int]
-    versions: Mapping[str, str]
-    command: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        checked_seeds(self.seeds)
-        RecordedSchedule(self.schedule, self.levels)
-        if self.sampler != "ddim":
-            raise UsageError(f"The sampler of a run is 'ddim', but the request says {self.sampler!r}.")
-        if self.patch_sizes is not None and len(self.patch_sizes) != len(self.levels):
-            raise UsageError(
-                f"A request has one patch size for each level, but it has {len(self.patch_sizes)} patch sizes and "
-                f"{len(self.levels)} levels."
-            )
-
-    @property
-    def steps(self) -> int:
-        """Number of steps."""
-        return len(self.levels)
-
-    @classmethod
-    def of(
-        cls,
-        sampler: DDIM,
-        *,
-        source: str,
-        seeds: Iterable[int] = range(16),
-        size: tuple[int, int] | None = None,
-        notes: Iterable[str] = (),
-        command: Iterable[str] = (),
-    ) -> Request:
-        """The request that a sampler would carry out.
-
-        Args:
-            sampler: machine, schedule and steps.
-
-        Keyword Args:
-            source: what the corpus was opened from.
-            seeds: the seeds, none twice.
-            size: height and width of the pictures; the corpus's own unless given.
-            notes: what was done to the pictures and settings on the way in.
-            command: the command line, word by word.
-
-        Returns:
-            The request, with the versions in use.
-
-        Raises:
-            UsageError: a seed cannot be used, or the machine cannot make pictures of this size.
-        """
-        settings = sampler.settings()
-        sizes = settings["patch_sizes"]
-        return cls(
-            source=source,
-            corpus_digest=sampler.machine.corpus.digest,
-            notes=tuple(notes),
-            sampler=settings["sampler"],
-            machine=settings["machine"],
-            label=settings["label"],
-            schedule=settings["schedule"],
-            levels=sampler.levels,
-            patch_sizes=None if sizes is None else tuple(sizes),
-            seeds=checked_seeds(seeds),
-            size=sampler.checked_size(size),
-            corpus_size=sampler.machine.corpus.size,
-            versions=versions_in_use(),
-            command=tuple(command),
-        )
-
-    def settings(self) -> dict[str, Any]:
-        """The part that `DDIM.settings` gives of a sampler."""
-        return {
-            "sampler": self.sampler,
-            "schedule": self.schedule,
-            "machine": self.machine,
-            "label": self.label,
-            "patch_sizes": None if self.patch_sizes is None else list(self.patch_sizes),
-        }
-
-    def changed_from(self, other: Request) -> tuple[str, ...]:
-        """Names of the settings in which two requests ask for different samples.
-
-        How the corpus was named, notes, versions and the command line do not count: a corpus is its digest.
-
-        Args:
-            other: the request to compare with.
-
-        Returns:
-            The names, in the order of the fields; empty if both ask for the same.
-        """
-        told_apart = (
-            field.name for field in fields(self) if field.name not in ("source", "notes", "versions", "command")
-        )
-        return tuple(name for name in told_apart if getattr(self, name) != getattr(other, name))
-
-    def to_json(self) -> dict[str, Any]:
-        """The request as values that JSON can hold; floats come back exactly."""
-        record = {field.name: getattr(self, field.name) for field in fields(self)}
-        levels = [{"time": level.time, "signal": level.signal, "noise": level.noise} for level in self.levels]
-        return record | {"levels": levels, "versions": dict(self.versions)}
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Request:
-        """The request that `to_json` wrote.
-
-        Args:
-            record: what JSON gave back.
-
-        Raises:
-            KeyError: an entry is missing.
-            TypeError: an entry has the wrong kind.
-            ValueError: an entry has a value without meaning.
-        """
-        height, width = record["size"]
-        corpus_height, corpus_width = record["corpus_size"]
-        sizes = record["patch_sizes"]
-        return cls(
-            source=_text(record["source"]),
-            corpus_digest=_text(record["corpus_digest"]),
-            notes=tuple(_text(note) for note in record["notes"]),
-            sampler=_text(record["sampler"]),
-            machine=_text(record["machine"]),
-            label=None if record["label"] is None else _text(record["label"]),
-            schedule=_text(record["schedule"]),
-            levels=tuple(
-                Level(time=float(level["time"]), signal=float(level["signal"]), noise=float(level["noise"]))
-                for level in record["levels"]
-            ),
-            patch_sizes=None if sizes is None else tuple(int(size) for size in sizes),
-            seeds=checked_seeds(record["seeds"]),
-            size=(int(height), int(width)),
-            corpus_size=(int(corpus_height), int(corpus_width)),
-            versions={_text(name): _text(text) for name, text in record["versions"].items()},
-            command=tuple(_text(word) for word in record["command"]),
-        )
-
-
-@dataclass(frozen=True)
-class RunRecord:
+class RunRecord(Generic[AnyRequest]):
     """What run.json says.
 
     Attributes:
@@ -245,7 +66,7 @@ class RunRecord:
         files: SHA-256 of every other file of the folder, by name; empty while running.
     """
 
-    request: Request
+    request: AnyRequest
     status: Literal["running", "done"]
     created: str
     files: Mapping[str, str]
@@ -280,7 +101,7 @@ class Report:
     """
 
     folder: Path
-    request: Request
+    request: RunRequest
     checked: tuple[str, ...]
     differences: tuple[Difference, ...]
     versions: tuple[str, ...]
@@ -293,13 +114,13 @@ class Report:
 
 def write_run(
     folder: str | Path,
-    request: Request,
-    machine: Denoiser,
+    request: AnyRequest,
+    machine: Any,
     *,
     existing: Literal["refuse", "resume"] = "refuse",
     batch: int = 16,
     progress: Progress = SILENT,
-) -> RunRecord:
+) -> RunRecord[AnyRequest]:
     """Carries out a request in a folder. Tier: *bitwise*, if the machine is: see the module for the one entry that
     differs.
 
@@ -324,26 +145,24 @@ def write_run(
         UsageError: the machine is not the one that the request describes.
     """
     folder = Path(folder)
-    sampler = _sampler(request, machine)
+    make = request.maker(machine)
     batches(request.seeds, batch)  # refuses a batch size without meaning before anything is written
     with _claimed(folder):
         record = _begun(folder, request, existing)
         request = record.request
         _remove_leftovers(folder)
         if (folder / _TRACE).exists():
-            trace = _finished_trace(folder / _TRACE, request)
-            for sample in trace:
-                _keep_or_write(folder / picture_name(sample.seed), sample.image)
+            samples = _finished_trace(folder / _TRACE, request)
+            _keep_or_write(folder, request.sample_files(samples))
         else:
             missing = _unfinished_seeds(folder, request)
             if missing:
                 with progress.task("generating", len(missing) * request.steps) as task:
                     for group in batches(missing, batch):
-                        _write_parts(folder, sampler.one_batch(group, request.size, task=task))
-            trace = Trace.join([Trace.load(_part(folder, seed)) for seed in request.seeds])
-            trace.save(folder / _TRACE)
-        for name, picture in _overviews(trace).items():
-            _keep_or_write(folder / name, picture)
+                        _write_parts(folder, request, make(group, task))
+            samples = request.join([request.load(_part(folder, seed)) for seed in request.seeds])
+            samples.save(folder / _TRACE)
+        _keep_or_write(folder, request.overviews(samples))
         with said_plainly(folder / _PARTS), contextlib.suppress(FileNotFoundError):
             shutil.rmtree(folder / _PARTS)
         files = {name: _sha256((folder / name).read_bytes()) for name in _file_names(request)}
@@ -353,7 +172,7 @@ def write_run(
         return finished
 
 
-def read_run(folder: str | Path) -> RunRecord:
+def read_run(folder: str | Path) -> RunRecord[Any]:
     """Reads run.json of a run folder.
 
     Args:
@@ -373,10 +192,11 @@ def read_run(folder: str | Path) -> RunRecord:
         if record["status"] not in ("running", "done"):
             raise ValueError("status")
         return RunRecord(
-            request=Request.from_json(record["request"]),
+            # The first runs were all of pictures, and did not say so.
+            request=_KINDS[record["request"].get("kind", "pictures")].from_json(record["request"]),
             status=record["status"],
-            created=_text(record["created"]),
-            files={_text(name): _text(digest) for name, digest in record["files"].items()},
+            created=text_in(record["created"]),
+            files={text_in(name): text_in(digest) for name, digest in record["files"].items()},
         )
     except FileNotFoundError as error:
         raise InputError(
@@ -393,7 +213,7 @@ def read_run(folder: str | Path) -> RunRecord:
         ) from error
 
 
-def read_trace(folder: str | Path, record: RunRecord) -> Trace:
+def read_trace(folder: str | Path, record: RunRecord[Any]) -> Any:
     """The trace of a finished run, after a check that it is the one that was written.
 
     Args:
@@ -406,17 +226,17 @@ def read_trace(folder: str | Path, record: RunRecord) -> Trace:
     path = Path(folder) / _TRACE
     if record.status != "done":
         raise InputError(f"The run in {folder} is not finished, so it has no trace yet; finish it with --resume.")
-    trace = _finished_trace(path, record.request)
+    samples = _finished_trace(path, record.request)
     if _sha256(path.read_bytes()) != record.files.get(_TRACE):
         raise InputError(
             f"{path} was altered after the run; restore it, or make the run again from the command in run.json."
         )
-    return trace
+    return samples
 
 
 def verify(
     folder: str | Path,
-    make_machine: Callable[[Request], Denoiser],
+    make_machine: Callable[[Any], Any],
     *,
     batch: int = 16,
     progress: Progress = SILENT,
@@ -451,15 +271,17 @@ def verify(
             f"The pictures of {request.source} are not those that the run in {folder} was made from (digest "
             f"{machine.corpus.digest[:12]}, then {request.corpus_digest[:12]}); restore them to verify the run."
         )
-    trace = _sampler(request, machine)(request.seeds, request.size, batch=batch, progress=progress)
-    pictures = {picture_name(sample.seed): sample.image for sample in trace} | _overviews(trace)
-    found = [_compared(folder, record, name, png_bytes(picture), picture) for name, picture in pictures.items()]
-    found.append(_compared(folder, record, _TRACE, trace.to_bytes(), None))
+    make = request.maker(machine)
+    with progress.task("generating", len(request.seeds) * request.steps) as task:
+        samples = request.join([make(group, task) for group in batches(request.seeds, batch)])
+    outputs = request.sample_files(samples) | request.overviews(samples)
+    outputs[_TRACE] = Output("trace", samples.to_bytes())
+    found = [_compared(folder, record, name, output) for name, output in outputs.items()]
     now = versions_in_use()
     return Report(
         folder=folder,
         request=request,
-        checked=(*pictures, _TRACE),
+        checked=tuple(outputs),
         differences=tuple(difference for difference in found if difference is not None),
         versions=tuple(
             f"{name} was {then} in the run and is {now.get(name, 'absent')} now."
@@ -469,51 +291,16 @@ def verify(
     )
 
 
-def picture_name(seed: int) -> str:
-    """Name of a seed's picture in a run folder: `000037.png`."""
-    return f"{seed:06d}.png"
-
-
-def versions_in_use() -> dict[str, str]:
-    """Version of Smalti, of the libraries that touch a run's bytes, and of Python."""
-    found = {}
-    for name in ("smalti", "numpy", "pillow", "safetensors"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found | {"python": platform.python_version()}
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"not text: {value!r}")
-    return value
-
-
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _file_names(request: Request) -> tuple[str, ...]:
-    return (*(picture_name(seed) for seed in request.seeds), "grid.png", "trajectory.png", _TRACE)
+def _file_names(request: RunRequest) -> tuple[str, ...]:
+    return (*request.sample_names(), *request.overview_names(), _TRACE)
 
 
 def _part(folder: Path, seed: int) -> Path:
     return folder / _PARTS / f"{seed:06d}.safetensors"
-
-
-def _sampler(request: Request, machine: Denoiser) -> DDIM:
-    """The sampler of a request, after a check that the machine is the one it describes."""
-    schedule = RecordedSchedule(request.schedule, request.levels)
-    sampler = DDIM(machine, steps=request.steps, schedule=schedule)
-    if machine.corpus.digest != request.corpus_digest or sampler.settings() != request.settings():
-        raise UsageError(
-            f"The machine does not fit the request: the request says {request.settings()} on the corpus "
-            f"{request.corpus_digest[:12]}, the machine {sampler.settings()} on {machine.corpus.digest[:12]}."
-        )
-    sampler.checked_size(request.size)
-    return sampler
 
 
 @contextlib.contextmanager
@@ -540,7 +327,7 @@ def _claimed(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _begun(folder: Path, request: Request, existing: str) -> RunRecord:
+def _begun(folder: Path, request: AnyRequest, existing: str) -> RunRecord[AnyRequest]:
     """The record of the run in the folder, begun now if there is none."""
     if (folder / _RECORD).exists():
         record = read_run(folder)
@@ -573,12 +360,12 @@ def _begun(folder: Path, request: Request, existing: str) -> RunRecord:
     return record
 
 
-def _write_record(folder: Path, record: RunRecord) -> None:
+def _write_record(folder: Path, record: RunRecord[Any]) -> None:
     content = {
         "format": _FORMAT,
         "status": record.status,
         "created": record.created,
-        "request": record.request.to_json(),
+        "request": {"kind": record.request.kind, **record.request.to_json()},
         "files": dict(record.files),
     }
     write_file(folder / _RECORD, (json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
@@ -593,95 +380,74 @@ def _remove_leftovers(folder: Path) -> None:
                         path.unlink()
 
 
-def _fits(trace: Trace, request: Request, seeds: Sequence[int]) -> bool:
-    return (
-        trace.seeds == tuple(seeds)
-        and trace.levels == request.levels
-        and trace.settings == request.settings()
-        and trace.corpus_digest == request.corpus_digest
-        and trace.images.shape[1:3] == request.size
-    )
-
-
-def _finished_trace(path: Path, request: Request) -> Trace:
-    trace = Trace.load(path)
-    if not _fits(trace, request, request.seeds):
+def _finished_trace(path: Path, request: RunRequest) -> Samples:
+    samples = request.load(path)
+    if not request.fits(samples, request.seeds):
         raise InputError(
             f"{path} is not the trace of the run in its folder; move it away and resume the run to make it again."
         )
-    return trace
+    return samples
 
 
-def _unfinished_seeds(folder: Path, request: Request) -> list[int]:
-    """Seeds without a usable part; the others have their picture afterwards."""
+def _unfinished_seeds(folder: Path, request: RunRequest) -> list[int]:
+    """Seeds without a usable part; the others have their file afterwards."""
     unfinished = []
     for seed in request.seeds:
         try:
-            part = Trace.load(_part(folder, seed))
+            part = request.load(_part(folder, seed))
         except InputError:
             unfinished.append(seed)
             continue
-        if _fits(part, request, [seed]):
-            _keep_or_write(folder / picture_name(seed), part.images[0])
+        if request.fits(part, [seed]):
+            _keep_or_write(folder, request.sample_files(part))
         else:
             unfinished.append(seed)
     return unfinished
 
 
-def _write_parts(folder: Path, trace: Trace) -> None:
+def _write_parts(folder: Path, request: RunRequest, samples: Samples) -> None:
     with said_plainly(folder / _PARTS):
         (folder / _PARTS).mkdir(exist_ok=True)
-    for place, sample in enumerate(trace):
-        trace.only(place).save(_part(folder, sample.seed))
-        _keep_or_write(folder / picture_name(sample.seed), sample.image)
+    for place, seed in enumerate(samples.seeds):
+        part = samples.only(place)
+        part.save(_part(folder, seed))
+        _keep_or_write(folder, request.sample_files(part))
 
 
-def _keep_or_write(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Writes a picture that is not there; one that is there must be the same, since nothing is overwritten."""
-    if not path.exists():
-        write_file(path, png_bytes(picture))
-    elif not _shows(path, picture):
-        raise InputError(
-            f"{path} is not the picture that this run makes; move it away and resume the run with --resume."
-        )
+def _keep_or_write(folder: Path, outputs: Mapping[str, Output]) -> None:
+    """Writes files that are not there; one that is there must be the same, since nothing is overwritten."""
+    for name, output in outputs.items():
+        path = folder / name
+        if not path.exists():
+            write_file(path, output.content)
+        elif not _holds(path, output):
+            raise InputError(
+                f"{path} is not the {output.what} that this run makes; move it away and resume the run with --resume."
+            )
 
 
-def _shows(path: Path, picture: NDArray[np.uint8]) -> bool:
-    """Whether a file holds exactly these pixels, in whatever bytes."""
-    from PIL import Image
-
+def _holds(path: Path, output: Output) -> bool:
     try:
         content = path.read_bytes()
-        if content == png_bytes(picture):
-            return True
-        with Image.open(io.BytesIO(content)) as image:
-            return np.array_equal(np.asarray(image).reshape(*image.size[::-1], -1), picture)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except OSError:
         return False
+    return content == output.content or output.shown_by(content)
 
 
-def _overviews(trace: Trace) -> dict[str, NDArray[np.uint8]]:
-    return {
-        "grid.png": grid(trace.images[:MOST_IN_GRID]),
-        "trajectory.png": trajectory(trace.estimates, trace.levels),
-    }
-
-
-def _compared(
-    folder: Path, record: RunRecord, name: str, again: bytes, picture: NDArray[np.uint8] | None
-) -> Difference | None:
+def _compared(folder: Path, record: RunRecord[Any], name: str, output: Output) -> Difference | None:
     """How a file differs from what the request gives again; None if it does not."""
     path = folder / name
     try:
         content = path.read_bytes()
     except OSError as error:
         return Difference(name, "missing", f"{path} cannot be read ({error.strerror or error}).")
-    if content == again:
+    if content == output.content:
         return None
     if _sha256(content) != record.files.get(name):
-        came = "gives the recorded bytes again" if _sha256(again) == record.files.get(name) else "gives other bytes too"
+        known = _sha256(output.content) == record.files.get(name)
+        came = "gives the recorded bytes again" if known else "gives other bytes too"
         return Difference(name, "altered", f"{path} was altered after the run; the request {came}.")
-    if picture is not None and _shows(path, picture):
+    if output.shown_by(content):
         return Difference(
             name, "encoding", f"{path} has the same pixels, but this build of Pillow writes them in other bytes."
         )
