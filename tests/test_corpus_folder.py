@@ -2,9 +2,7 @@
 
 import errno
 import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -30,25 +28,6 @@ def refused(folder: Path) -> str:
     with pytest.raises(InputError) as caught:
         ImageCorpus.from_folder(folder)
     return str(caught.value).replace(str(folder), "F")
-
-
-@pytest.fixture
-def someone():
-    """A folder seen by an ordinary user, whom permissions bind (they do not bind the administrator, who may run the
-    tests).
-    """
-    folder = Path(tempfile.mkdtemp())
-    Image.init()
-    administrator = os.geteuid() == 0
-    if administrator:
-        shutil.chown(folder, 65534)
-        os.seteuid(65534)
-    yield folder
-    if administrator:
-        os.seteuid(0)
-    for path in folder.rglob("*"):
-        path.chmod(0o700)
-    shutil.rmtree(folder)
 
 
 def test_subfolders_are_labels_by_their_first_part(tmp_path):
@@ -337,7 +316,7 @@ def test_a_source_that_does_not_exist_is_refused(tmp_path):
         open_images(tmp_path / "no")
     assert str(caught.value) == (
         f"'{tmp_path}/no' does not exist: give a folder of pictures, a picture, an .npz archive, "
-        "or a built-in name (digits, photo)."
+        "a corpus store, or a built-in name (digits, photo)."
     )
     (tmp_path / "link").symlink_to("gone")
     with pytest.raises(InputError, match="is a link to a file that does not exist"):

@@ -12,7 +12,7 @@ import traceback
 import typer
 
 from smalti.cli.terminal import drop_output, one_line, tell
-from smalti.errors import SmaltiError
+from smalti.errors import SmaltiError, disk_full
 
 INTERRUPTED = 130
 READER_GONE = 141
@@ -66,7 +66,7 @@ def _told(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError):
         place = f"'{os.fsdecode(error.filename)}'" if isinstance(error.filename, str | bytes) else "a file or stream"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return f"the disk is full: {place} could not be written; free some space and repeat the command", 1
+            return str(disk_full(place)), 1
         return f"{place} cannot be used ({error.strerror or error}): see that it is there and open to you", 1
     hint = "" if os.environ.get("SMALTI_DEBUG") == "1" else ", with what the same command prints under SMALTI_DEBUG=1"
     what = ": ".join(filter(None, [type(error).__name__, str(error)]))

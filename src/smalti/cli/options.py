@@ -10,6 +10,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +21,7 @@ from smalti.machines import MACHINES, Machine
 from smalti.noise import SCHEDULES
 
 PICTURES_IN, PICTURES_OUT, MACHINE, RUNNING = "Pictures in", "Pictures out", "Machine", "Running"
+LEDGER = "Ledger"
 
 MOST_SEEDS = 100_000
 """Most seeds of one run: a trace holds all steps of all of them."""
@@ -28,7 +30,8 @@ SourceArgument = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="Folder of pictures (its sub-folders are labels), one picture, an .npz file, or built in: digits, photo.",
+        help="Folder of pictures (its sub-folders are labels), one picture, an .npz file, a corpus store, or built in: "
+        "digits, photo.",
         show_default=False,
     ),
 ]
@@ -50,6 +53,30 @@ LabelOption = Annotated[
         metavar="LABEL",
         help="Use only the pictures with this label. Default: all.",
         rich_help_panel=PICTURES_IN,
+        show_default=False,
+    ),
+]
+RunArgument = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="Folder of a finished run; nothing in it is changed.", show_default=False),
+]
+RunSourceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="PATH",
+        help="Where the pictures are now. Default: where they were.",
+        rich_help_panel=PICTURES_IN,
+        show_default=False,
+    ),
+]
+LedgerOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ledger",
+        metavar="FILE",
+        help="The ledger. Default: SMALTI_LEDGER, or smalti/ledger.sqlite in the user's data folder.",
+        rich_help_panel=LEDGER,
         show_default=False,
     ),
 ]
@@ -99,8 +126,8 @@ def read_size(text: str | None, *, option: str) -> tuple[int, int] | None:
     return height, width
 
 
-def read_seeds(text: str) -> tuple[int, ...]:
-    """Seeds from `0-15`, `3`, or `0,2,5-7`, in the order given.
+def read_seeds(text: str, *, option: str = "--seeds") -> tuple[int, ...]:
+    """Seeds, or other numbers, from `0-15`, `3`, or `0,2,5-7`, in the order given.
 
     Raises:
         UsageError: anything else, a range that runs backwards, or too many.
@@ -109,14 +136,28 @@ def read_seeds(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         found = re.fullmatch(r"\s*([0-9]{1,18})\s*(?:-\s*([0-9]{1,18})\s*)?", part)
         if not found:
-            raise UsageError(f"--seeds {text!r} has no meaning: give whole numbers and ranges, such as 0-15 or 0,2,5-7")
+            raise UsageError(
+                f"{option} {text!r} has no meaning: give whole numbers and ranges, such as 0-15 or 0,2,5-7"
+            )
         first, last = int(found[1]), int(found[2] or found[1])
         if last < first:
-            raise UsageError(f"--seeds {part.strip()} runs backwards: write {last}-{first}")
+            raise UsageError(f"{option} {part.strip()} runs backwards: write {last}-{first}")
         if len(seeds) + last - first + 1 > MOST_SEEDS:
-            raise UsageError(f"--seeds {text!r} asks for more than {MOST_SEEDS:,} pictures: make them in several runs")
+            raise UsageError(f"{option} {text!r} asks for more than {MOST_SEEDS:,} numbers: use several commands")
         seeds.extend(range(first, last + 1))
     return tuple(seeds)
+
+
+def read_group(text: str, *, option: str) -> tuple[str, str | None]:
+    """Column and value from `COLUMN=VALUE`; None where nothing follows, for items that have no value.
+
+    Raises:
+        UsageError: anything else.
+    """
+    column, equals, value = text.partition("=")
+    if not equals or not column:
+        raise UsageError(f"{option} {text!r} has no meaning: write COLUMN=VALUE, such as licence=unknown")
+    return column, value or None
 
 
 def read_machine(name: str) -> type[Machine]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from smalti.corpus import BUILTIN, ImageCorpus, open_images
 from smalti.corpus.decode import shown
 from smalti.corpus.pixels import shown_size
+from smalti.errors import InputError, UsageError
 
 LARGEST_SIDE = 320
 """Longer side, in pixels, to which one picture is reduced unless a size is asked for.
@@ -48,3 +49,39 @@ def open_source(source: str, *, size: tuple[int, int] | None) -> Source:
         notes = (*corpus.notes, f"no --size given, so the picture of {own} is used at {used} (width x height)")
     place = source if source in BUILTIN else shown(Path(source).absolute())
     return Source(place, corpus, notes)
+
+
+def named(source: str) -> str:
+    """The source as it was given.
+
+    Raises:
+        UsageError: nothing was given, which would mean the folder that one is in.
+    """
+    if not source:
+        raise UsageError("the source has an empty name: give a folder, a picture, an .npz file, or a built-in name")
+    return source
+
+
+def check_outside(out: Path, source: str) -> None:
+    """Refuses a folder for pictures that lies in the folder `source`, where they would be taken for pictures of it.
+
+    Raises:
+        UsageError: it does.
+    """
+    if Path(source).is_dir() and out.absolute().resolve().is_relative_to(Path(source).resolve()):
+        raise UsageError(
+            f"'{shown(out)}' lies in the source '{shown(Path(source))}', and its files would be taken for pictures of "
+            "the source next time: choose a folder outside"
+        )
+
+
+def check_new(out: Path, source: str) -> None:
+    """Refuses a folder for results that holds something already, or that lies in the folder `source`.
+
+    Raises:
+        InputError: it holds something, or is no folder.
+        UsageError: it lies in the source.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"'{shown(out)}' is not an empty folder: choose another, or remove what is there")
+    check_outside(out, source)

@@ -76,6 +76,11 @@ def took(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
 
 
+def counted(count: int, thing: str) -> str:
+    """A number of things: `1 item`, `1,797 items`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def columns(rows: Iterable[tuple[str, str]], *, indent: str = "  ") -> str:
     """Two aligned columns of text."""
     pairs = list(rows)

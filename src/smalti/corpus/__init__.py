@@ -1,6 +1,21 @@
-"""What the user owns: pictures with content ids, read once and never changed."""
+"""What the user owns: pictures with content ids, read once, never changed, and a store that keeps and forgets them."""
 
 from smalti.corpus.embedded import BUILTIN
-from smalti.corpus.images import ImageCorpus, open_images
+from smalti.corpus.images import ImageCorpus
+from smalti.corpus.sources import open_images
+from smalti.corpus.store import Addition, Check, Compaction, CorpusStore, Event, Item, Removal, State, Use
 
-__all__ = ["BUILTIN", "ImageCorpus", "open_images"]
+__all__ = [
+    "BUILTIN",
+    "Addition",
+    "Check",
+    "Compaction",
+    "CorpusStore",
+    "Event",
+    "ImageCorpus",
+    "Item",
+    "Removal",
+    "State",
+    "Use",
+    "open_images",
+]

@@ -2,27 +2,29 @@
 
 Sub-folders are labels: a picture's label is the first sub-folder on the way to it, and deeper ones only order files. A
 folder either has all its pictures directly inside, and no labels, or all of them in sub-folders; a mixture is refused,
-since a picture without a label beside labelled ones would silently drop out of every run with a label.
+since a picture without a label beside labelled ones would silently drop out of every run with a label. A file
+`metadata.csv` or `metadata.jsonl` says more of the pictures beside and below it (see `smalti.corpus.metadata`).
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from smalti.corpus import pixels as px
 from smalti.corpus.decode import Picture, decode_file, quiet_pillow, shown
+from smalti.corpus.metadata import FILE_NAMES, read_metadata
 from smalti.errors import InputError
 
 SIDE_SUFFIXES = frozenset(
     {
         *(".txt", ".md", ".rst", ".log", ".pdf", ".htm", ".html"),
         *(".csv", ".tsv", ".json", ".jsonl", ".xml", ".xmp", ".yaml", ".yml", ".toml", ".cfg", ".ini"),
-        *(".db", ".aae"),
+        *(".db", ".aae", ".smalti"),
     }
 )
 """Files that commonly lie beside pictures: left out with a note. Any other file must be a picture."""
@@ -38,12 +40,14 @@ class Listing:
     files: paths to open.
     names: the same, relative to the folder, with `/` between parts.
     labels: one per file, or None if the folder has no sub-folders with pictures.
+    metadata: one mapping per file from column to text.
     notes: what was left out, in words.
     """
 
     files: tuple[Path, ...]
     names: tuple[str, ...]
     labels: tuple[str, ...] | None
+    metadata: tuple[Mapping[str, str], ...]
     notes: tuple[str, ...]
 
 
@@ -52,24 +56,32 @@ def list_pictures(folder: Path) -> Listing:
 
     Hidden files and folders (a leading dot), `SIDE_SUFFIXES` and links to folders are left out with a note, so a folder
     is never entered twice and loops cannot arise; links to files are followed. Raises `InputError` if the folder does
-    not exist, cannot be read, has no pictures, or has some beside its sub-folders and some in them.
+    not exist, cannot be read, has no pictures, or has some beside its sub-folders and some in them, and for metadata
+    that cannot be joined.
     """
     if not folder.is_dir():
         state = "is not a folder" if os.path.lexists(folder) else "does not exist"
         raise InputError(f"'{shown(folder)}' {state}: give a folder of pictures.")
     found: list[tuple[str, Path]] = []
+    tables: list[tuple[str, Path]] = []
     left_out: dict[str, list[str]] = {}
     waiting = [folder]
     while waiting:
-        for entry in _entries(waiting.pop()):
+        entries = _entries(waiting.pop())
+        for entry in entries:
             path = Path(entry.path)
             name = shown(path.relative_to(folder).as_posix())
-            if reason := _left_out(entry):
+            if entry.name in FILE_NAMES and not entry.is_dir():
+                tables.append((name, path))
+            elif reason := _left_out(entry):
                 left_out.setdefault(reason, []).append(name)
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
             else:
                 found.append((name, path))
+        both = [entry.path for entry in entries if entry.name in FILE_NAMES and not entry.is_dir()]
+        if len(both) > 1:
+            raise InputError(f"'{shown(min(both))}' lies beside metadata.jsonl: keep one of the two.")
     notes = tuple(f"left out, {reason}: {_some(names)}" for reason, names in sorted(left_out.items()))
     if not found:
         reasons = f" ({'; '.join(notes)})" if notes else ""
@@ -84,7 +96,10 @@ def list_pictures(folder: Path) -> Listing:
             "sub-folders are labels, so move every picture into one, or all of them out."
         )
     labels = tuple(name.split("/", 1)[0] for name in names) if inside else None
-    return Listing(files=tuple(path for _, path in found), names=names, labels=labels, notes=notes)
+    metadata, more = read_metadata(tables, names, labelled=labels is not None)
+    return Listing(
+        files=tuple(path for _, path in found), names=names, labels=labels, metadata=metadata, notes=(*notes, *more)
+    )
 
 
 def read_pictures(listing: Listing, *, what: str, size: tuple[int, int] | None) -> list[Picture]:

@@ -7,14 +7,11 @@ have been without it.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import operator
 import os
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -24,24 +21,28 @@ import numpy.typing as npt
 
 from smalti.corpus import pixels as px
 from smalti.corpus.archive import read_archive
+from smalti.corpus.catalogue import Catalogue
 from smalti.corpus.decode import Picture, decode_file, quiet_pillow, resized, shown
-from smalti.corpus.embedded import BUILTIN, load_example
+from smalti.corpus.embedded import load_example
 from smalti.corpus.folder import list_pictures, read_pictures
+from smalti.corpus.metadata import check_metadata, normal
 from smalti.errors import InputError, UsageError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageCorpus:
-    """Pictures of one size. Make one with `open_images` or a `from_...` class method.
+    """Pictures of one size. Make one with `open_images`, a `from_...` class method, or `CorpusStore`.
 
-    The record puts itself into canonical form: items sorted by (id, label, name); colour under fully transparent pixels
-    set to 0, so that nobody's hidden colours have an influence; and the fewest channels that hold every item without
-    loss, but at least `declared_channels`.
+    The record puts itself into canonical form: items sorted by (id, label, name), then by all else; colour under fully
+    transparent pixels set to 0, so that nobody's hidden colours have an influence; and the fewest channels that hold
+    every item without loss, but at least `declared_channels`.
 
     images: uint8 (N, H, W, C), read-only, C-contiguous; C is 1 (grey), 3 (red, green, blue) or 4 (with opacity).
     labels: one per item, or None if the corpus has none. Unicode normal form C.
     names: where each item came from, for people; not part of the digest.
     conversions: per item, what was done to bring it here, in words.
+    metadata: per item, columns of text such as artist or licence (see `smalti.corpus.metadata`), read-only; not part of
+        ids or digest. Given as `()`: none for any item.
     reading: notes on the source as a whole, in words.
     declared_channels: channels the source says its pictures have: C for an array, 1 for files, whose mode is only an
         encoding.
@@ -57,6 +58,7 @@ class ImageCorpus:
     labels: tuple[str, ...] | None
     names: tuple[str, ...]
     conversions: tuple[tuple[str, ...], ...] = field(kw_only=True)
+    metadata: tuple[Mapping[str, str], ...] = field(default=(), kw_only=True)
     reading: tuple[str, ...] = field(default=(), kw_only=True)
     declared_channels: int = field(default=1, kw_only=True)
     ids: tuple[str, ...] = field(init=False)
@@ -68,9 +70,10 @@ class ImageCorpus:
         names = _check_names(self.names, count)
         labels = None
         if self.labels is not None:
-            labels = [unicodedata.normalize("NFC", label) for label in px.check_labels(self.labels, count)]
+            labels = [normal(label) for label in px.check_labels(self.labels, count)]
         if len(self.conversions) != count:
             raise InputError(f"conversions has length {len(self.conversions)} for {count} pictures: give one for each.")
+        metadata = check_metadata(self.metadata, count, labelled=labels is not None)
         conversions = list(self.conversions)
         ids: list[str] = []
         item_channels: list[int] = []
@@ -80,7 +83,10 @@ class ImageCorpus:
                 conversions[index] = (*conversions[index], "colour under fully transparent pixels set to 0")
             ids.append(px.content_id(clean))
             item_channels.append(px.needed_channels(clean))
-        order = sorted(range(count), key=lambda i: (ids[i], labels[i] if labels else "", names[i], conversions[i]))
+        order = sorted(
+            range(count),
+            key=lambda i: (ids[i], labels[i] if labels else "", names[i], conversions[i], tuple(metadata[i].items())),
+        )
         # Filled item by item, so that there are never more than two copies of the pixels.
         channels = max(self.declared_channels, *item_channels)
         images = np.empty((count, height, width, channels), np.uint8)
@@ -92,6 +98,7 @@ class ImageCorpus:
             "labels": tuple(labels[i] for i in order) if labels else None,
             "names": tuple(names[i] for i in order),
             "conversions": tuple(tuple(conversions[i]) for i in order),
+            "metadata": tuple(metadata[i] for i in order),
             "reading": tuple(sorted(set(self.reading))),
             "ids": tuple(ids[i] for i in order),
             "item_channels": tuple(item_channels[i] for i in order),
@@ -101,19 +108,28 @@ class ImageCorpus:
 
     @classmethod
     def from_folder(cls, path: str | os.PathLike[str], *, size: px.Size | None = None) -> ImageCorpus:
-        """Every picture in a folder and below it; sub-folders are labels (see `smalti.corpus.folder`).
+        """Every picture in a folder and below it; sub-folders are labels (see `smalti.corpus.folder`), and a file
+        `metadata.csv` or `metadata.jsonl` says more of each (see `smalti.corpus.metadata`).
 
         Main argument: `path`. Other arguments: `size`, (height, width) or one number for a square: pictures of another
         size are cut to that shape around the centre and resized. Without it all pictures must have one size. Raises
         `InputError`, naming the file or folder, for one that does not exist, cannot be read, is not a picture, is
-        damaged or too large, for an empty folder, and for mixed sizes; `UsageError` for a size that has no meaning.
+        damaged or too large, for an empty folder, for mixed sizes, and for metadata that cannot be joined; `UsageError`
+        for a size that has no meaning.
         """
         target = px.check_size(size)
         folder = Path(path)
         listing = list_pictures(folder)
         pictures = read_pictures(listing, what=f"'{shown(folder)}'", size=target)
         conversions = tuple(picture.conversions for picture in pictures)
-        return cls(_stacked(pictures), listing.labels, listing.names, conversions=conversions, reading=listing.notes)
+        return cls(
+            stacked(pictures),
+            listing.labels,
+            listing.names,
+            conversions=conversions,
+            metadata=listing.metadata,
+            reading=listing.notes,
+        )
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, size: px.Size | None = None) -> ImageCorpus:
@@ -185,7 +201,7 @@ class ImageCorpus:
         if target:
             pictures = [resized(Picture(pixels=item, conversions=()), target) for item in images]
             conversions = tuple(picture.conversions for picture in pictures)
-            images = _stacked(pictures)
+            images = stacked(pictures)
         names = tuple(f"images[{i}]" for i in range(count)) if names is None else tuple(names)
         return cls(images, labels, names, conversions=conversions, reading=reading, declared_channels=channels)
 
@@ -200,6 +216,7 @@ class ImageCorpus:
     def __reduce__(self) -> tuple[Any, ...]:
         # Copies and unpickled corpora go through the constructor too: NumPy alone would give them writable arrays.
         rest = {key: getattr(self, key) for key in ("conversions", "reading", "declared_channels")}
+        rest["metadata"] = tuple(map(dict, self.metadata))
         return partial(ImageCorpus, **rest), (self.images, self.labels, self.names)
 
     @property
@@ -224,9 +241,7 @@ class ImageCorpus:
 
     @cached_property
     def _digest(self) -> str:
-        labels = self.labels or (None,) * len(self)
-        content = ["smalti images 1", self.channels, sorted(zip(self.ids, labels, strict=True))]
-        return hashlib.sha256(json.dumps(content).encode("ascii")).hexdigest()
+        return px.corpus_digest(self.channels, self.ids, self.labels)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -244,6 +259,9 @@ class ImageCorpus:
                 f"{_are(fewer[1], len(self))} grey and stored with equal red, green and blue, since others have "
                 "colour or transparency"
             )
+        bare = sum(not row for row in self.metadata)
+        if bare < len(self) and bare:
+            notes.append(f"{_are(bare, len(self))} without metadata")
         copies = len(self) - len(set(self.ids))
         if copies and copies == len(self) - 1:
             notes.append(f"all {len(self):,} pictures are identical; kept as separate items")
@@ -266,17 +284,40 @@ class ImageCorpus:
 
     def places_of(self, label: str) -> list[int]:
         """Indices of the items of one label, ascending. Raises `UsageError` if the corpus has no such label."""
-        if self.labels is None:
-            raise UsageError(
-                f"there is no label {label!r}: this corpus has no labels; put the pictures into one sub-folder for "
-                "each."
-            )
-        found = [index for index, other in enumerate(self.labels) if other == unicodedata.normalize("NFC", label)]
-        if not found:
-            known = sorted(set(self.labels))
-            more = f" and {len(known) - 20} more" if len(known) > 20 else ""
-            raise UsageError(f"there is no label {label!r}: choose one of {', '.join(known[:20])}{more}.")
-        return found
+        return self.catalogue.places_of(label)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """What is known of the items but their pixels."""
+        return Catalogue(ids=self.ids, labels=self.labels, names=self.names, metadata=self.metadata)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What items can be grouped by: "label" if the corpus has labels, then the columns of metadata, sorted."""
+        return self.catalogue.columns
+
+    def values(self, column: str) -> tuple[str | None, ...]:
+        """The label, or the entry of a column of metadata, of each item; None where it has none. Shape (N,).
+
+        Raises `UsageError`, listing the columns, for one that no item has.
+        """
+        return self.catalogue.values(column)
+
+    def group(self, column: str, value: str | None) -> list[int]:
+        """Indices of the items with this value in a column, ascending; None: those that have no value there.
+
+        Raises `UsageError` for an unknown column, and, listing the values, if no item has this one.
+        """
+        return self.catalogue.group(column, value)
+
+    def find(self, text: str) -> list[int]:
+        """Indices of the items that a word names, ascending.
+
+        Main argument: `text`, a content id or the first 8 or more of its hex digits, for every item of that content;
+        or an exact name, for every item of that name. Raises `UsageError` if there is none, if the digits begin several
+        ids, and if the word is the name of an item and begins the id of another.
+        """
+        return self.catalogue.find(text)
 
     def without(self, items: Iterable[int]) -> ImageCorpus:
         """The corpus without some items, by index: equal, byte for byte, to one that never had them.
@@ -296,13 +337,7 @@ class ImageCorpus:
 
         Raises `UsageError` if their sizes differ, or only one of them has labels.
         """
-        if self.size != other.size:
-            raise UsageError(
-                f"pictures of {px.shown_size(self.size)} and {px.shown_size(other.size)} cannot be in one corpus: "
-                "read both with one size."
-            )
-        if (self.labels is None) != (other.labels is None):
-            raise UsageError("one corpus has labels and the other has none: give labels to both, or to neither.")
+        px.check_alike(self.size, other.size, labelled=self.labels is not None, other_labelled=other.labels is not None)
         channels = max(self.channels, other.channels)
         px.check_memory("both corpora together", count=len(self) + len(other), size=self.size, channels=channels)
         return ImageCorpus(
@@ -310,6 +345,7 @@ class ImageCorpus:
             None if self.labels is None or other.labels is None else self.labels + other.labels,
             self.names + other.names,
             conversions=self.conversions + other.conversions,
+            metadata=self.metadata + other.metadata,
             reading=self.reading + other.reading,
             declared_channels=max(self.declared_channels, other.declared_channels),
         )
@@ -320,37 +356,10 @@ class ImageCorpus:
             None if self.labels is None else tuple(self.labels[i] for i in indices),
             tuple(self.names[i] for i in indices),
             conversions=tuple(self.conversions[i] for i in indices),
+            metadata=tuple(self.metadata[i] for i in indices),
             reading=self.reading,
             declared_channels=self.declared_channels,
         )
-
-
-def open_images(source: str | os.PathLike[str], *, size: px.Size | None = None) -> ImageCorpus:
-    """The corpus that `source` names: a built-in example, a folder, an `.npz` archive, or one picture file.
-
-    The text `digits` or `photo` always means the built-in example, whatever the working folder holds, so that a command
-    means the same everywhere; for a folder of that name write `./digits`, or pass a `Path`. Any other source is a path.
-
-    Main argument: `source`. Other arguments: `size`, (height, width) or one number for a square, applied to every kind
-    of source. Raises `InputError` if the path does not exist or cannot be used, `UsageError` for a size that has no
-    meaning.
-    """
-    if isinstance(source, str) and source in BUILTIN:
-        corpus = ImageCorpus.builtin(source, size=size)
-        if not os.path.lexists(source):
-            return corpus
-        return replace(corpus, reading=(f"the built-in example {source} is used; the path of that name is ./{source}",))
-    path = Path(source)
-    if path.is_dir():
-        return ImageCorpus.from_folder(path, size=size)
-    if not os.path.lexists(path):
-        raise InputError(
-            f"'{shown(path)}' does not exist: give a folder of pictures, a picture, an .npz archive, or a built-in "
-            f"name ({', '.join(BUILTIN)})."
-        )
-    if path.suffix.lower() == ".npz":
-        return ImageCorpus.from_npz(path, size=size)
-    return ImageCorpus.from_file(path, size=size)
 
 
 def _check_names(names: Sequence[str], count: int) -> tuple[str, ...]:
@@ -370,7 +379,7 @@ def _are(count: int, total: int) -> str:
     return f"{count:,} of {total:,} pictures {'is' if count == 1 else 'are'}"
 
 
-def _stacked(pictures: list[Picture]) -> px.Pixels:
+def stacked(pictures: list[Picture]) -> px.Pixels:
     """Pictures of one size as one array (N, H, W, C). Empties the list on the way: never two copies of all pixels."""
     channels = max(picture.pixels.shape[-1] for picture in pictures)
     images = np.empty((len(pictures), *pictures[0].size, channels), np.uint8)

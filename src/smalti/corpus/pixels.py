@@ -7,6 +7,7 @@ opacity (RGBA, 255 = opaque). Everything here is *bitwise*: integers and SHA-256
 from __future__ import annotations
 
 import hashlib
+import json
 import operator
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -189,3 +190,19 @@ def content_id(pixels: Pixels) -> str:
     """
     least = np.ascontiguousarray(with_channels(pixels, needed_channels(pixels)))
     return hashlib.sha256("{} {} {}\n".format(*least.shape).encode() + least.tobytes()).hexdigest()
+
+
+def corpus_digest(channels: int, ids: Sequence[str], labels: Sequence[str] | None) -> str:
+    """Hex SHA-256 of the number of channels and the multiset of (content id, label); their order does not enter."""
+    content = ["smalti images 1", channels, sorted(zip(ids, labels or (None,) * len(ids), strict=True))]
+    return hashlib.sha256(json.dumps(content).encode("ascii")).hexdigest()
+
+
+def check_alike(size: tuple[int, int], other: tuple[int, int], *, labelled: bool, other_labelled: bool) -> None:
+    """Raise `UsageError` if pictures of two corpora cannot be in one: sizes differ, or only one has labels."""
+    if size != other:
+        raise UsageError(
+            f"pictures of {shown_size(size)} and {shown_size(other)} cannot be in one corpus: read both with one size."
+        )
+    if labelled != other_labelled:
+        raise UsageError("one corpus has labels and the other has none: give labels to both, or to neither.")

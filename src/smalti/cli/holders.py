@@ -1,0 +1,192 @@
+"""What still holds pieces of a corpus item: runs, ledgers and other stores that were made earlier."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from smalti.cli.terminal import counted
+from smalti.corpus import BUILTIN, CorpusStore, Item, Use
+from smalti.corpus.database import mark_of
+from smalti.corpus.decode import shown
+from smalti.corpus.store import STORE, is_store
+from smalti.errors import InputError, SmaltiError
+from smalti.receipts.ledger import LEDGER, Ledger, default_ledger
+from smalti.sampling import RunRecord, read_run
+
+RECORD = "run.json"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Something made earlier.
+
+    Attributes:
+        kind: "run" (a folder), "ledger" or "store" (a file), "report" or "effect" (a folder or a file of either).
+        path: where it is, absolute.
+        state: "holds" pieces of the items; "may hold" them, where that cannot be told; "gone" from where it was.
+        why: what is known, as the end of a sentence.
+    """
+
+    kind: Literal["run", "ledger", "store", "report", "effect"]
+    path: str
+    state: Literal["holds", "may hold", "gone"]
+    why: str
+
+
+def remember_use(
+    kind: Literal["run", "ledger", "report", "effect"], path: Path, *, source: str, digest: str
+) -> tuple[str, ...]:
+    """Tells the corpus store that a source is, if it is one, what is made from it; best before anything is made.
+
+    Args:
+        kind: what is made.
+        path: where.
+
+    Keyword Args:
+        source: the source.
+        digest: digest of the corpus in use.
+
+    Returns:
+        A note, if the store cannot be written.
+    """
+    if source in BUILTIN or not is_store(Path(source)):
+        return ()
+    try:
+        CorpusStore.open(source).record_use(kind, path, digest)
+    except InputError as error:
+        return (f"{str(error).rstrip('.')}; smalti corpus forget will not name this {kind}",)
+    return ()
+
+
+def find_holders(store: CorpusStore, items: Sequence[Item], *, look_in: Iterable[Path]) -> tuple[Holder, ...]:
+    """What was made earlier and holds pieces of items, there or forgotten.
+
+    Args:
+        store: the store.
+        items: the items.
+
+    Keyword Args:
+        look_in: folders to search, beside what the store remembers and the default ledger.
+
+    Returns:
+        What was found, sorted by kind and path.
+
+    Raises:
+        InputError: a folder cannot be listed, or the store cannot be read.
+    """
+    found: dict[tuple[str, str], Holder | None] = {}
+    for use in store.uses_of(item.id for item in items):
+        path = Path(use.path)
+        if use.kind == "run":
+            found[use.kind, _real(path)] = _run(store, items, path, use)
+        elif use.kind == "ledger":
+            found[use.kind, _real(path)] = _ledger(items, path, use)
+        else:
+            found[use.kind, _real(path)] = _drawn(path, use)
+    places = [place for folder in look_in for place in _walk(folder)]
+    ledger = default_ledger().absolute()
+    if ledger.exists():
+        places.append(("ledger", ledger))
+    for kind, path in places:
+        key = (kind, _real(path))
+        if key in found:
+            continue
+        if kind == "run":
+            found[key] = _run(store, items, path.absolute(), None)
+        elif kind == "ledger":
+            found[key] = _ledger(items, path.absolute(), None)
+        elif not path.samefile(store.path):
+            found[key] = _store(items, path.absolute())
+    return tuple(sorted(filter(None, found.values()), key=lambda one: (one.kind, one.path)))
+
+
+def _real(path: Path) -> str:
+    return os.path.realpath(path)
+
+
+def _run(store: CorpusStore, items: Sequence[Item], folder: Path, use: Use | None) -> Holder | None:
+    path = shown(folder)
+    if not (folder / RECORD).exists():
+        return Holder("run", path, "gone", "there is no run any more") if use else None
+    try:
+        request = (record := read_run(folder)).request
+    except SmaltiError as error:
+        return Holder("run", path, "may hold", f"its record cannot be read: {error}")
+    # A run with a label has nothing of items with others.
+    ids = {item.id for item in items if request.label is None or item.label == request.label}
+    held = store.contained(ids, digest=request.corpus_digest)
+    if held:
+        return Holder("run", path, "holds", _made(record))
+    if held is not None or not ids:
+        return None
+    if use is not None and use.digest == request.corpus_digest:
+        return Holder("run", path, "holds", f"{_made(record)}, from the pictures at another size")
+    if Path(request.source).exists() and Path(request.source).samefile(store.path):
+        return Holder("run", path, "may hold", f"{_made(record)}, from the pictures at another size")
+    return None
+
+
+def _made(record: RunRecord) -> str:
+    return f"{counted(len(record.request.seeds), 'picture')} and a trace, made on {record.created}"
+
+
+def _ledger(items: Sequence[Item], file: Path, use: Use | None) -> Holder | None:
+    path = shown(file)
+    if not file.exists():
+        return Holder("ledger", path, "gone", "there is no ledger any more") if use else None
+    try:
+        held = Ledger.open(file).holds(item.id for item in items)
+    except SmaltiError as error:
+        return Holder("ledger", path, "may hold", f"it cannot be read: {error}")
+    if not held:
+        return None
+    samples = counted(sum(held.values()), "credit")
+    why = f"names and metadata of {counted(len(held), 'item')}, with {samples}; see smalti ledger remove"
+    return Holder("ledger", path, "holds", why)
+
+
+def _drawn(path: Path, use: Use) -> Holder:
+    """A report or effect: which items are in its pictures and tables depends on what was asked for."""
+    kind: Literal["report", "effect"] = "report" if use.kind == "report" else "effect"
+    if not path.exists():
+        return Holder(kind, shown(path), "gone", f"there is no {kind} any more")
+    return Holder(kind, shown(path), "may hold", f"pictures, names and weights of items, made on {use.time}")
+
+
+def _store(items: Sequence[Item], file: Path) -> Holder | None:
+    try:
+        there = {item.id for item in CorpusStore.open(file).items()}
+    except SmaltiError as error:
+        return Holder("store", shown(file), "may hold", f"it cannot be read: {error}")
+    held = there.intersection(item.id for item in items)
+    return Holder("store", shown(file), "holds", f"{counted(len(held), 'item')}, whole") if held else None
+
+
+def _walk(folder: Path) -> Iterator[tuple[Literal["run", "ledger", "store"], Path]]:
+    """Everything in a folder and below it that could hold pieces; links to folders are not followed."""
+    if not folder.is_dir():
+        raise InputError(f"'{shown(folder)}' is no folder: give one to look in")
+
+    def refuse(error: OSError) -> None:
+        raise InputError(
+            f"'{shown(error.filename)}' cannot be listed ({error.strerror}): make it readable, or look elsewhere"
+        )
+
+    for place, _, names in os.walk(folder, onerror=refuse):
+        for name in sorted(names):
+            file = Path(place) / name
+            if name == RECORD:
+                yield "run", file.parent
+            elif file.is_file():
+                try:
+                    mark = mark_of(file)
+                except OSError:
+                    continue
+                if mark == LEDGER.mark:
+                    yield "ledger", file
+                elif mark == STORE.mark:
+                    yield "store", file

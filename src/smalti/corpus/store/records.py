@@ -1,0 +1,164 @@
+"""What a corpus store tells: its items, its log, and what came of a change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One item of a store.
+
+    id: content id.
+    label: its label, or None in a store without labels.
+    name: where it came from, for people.
+    metadata: columns of text.
+    conversions: what was done to bring it here, in words.
+    source: what it was read from when it was put in.
+    channels: the fewest channels that hold it.
+    since: number of the event that put it in.
+    """
+
+    id: str
+    label: str | None
+    name: str
+    metadata: Mapping[str, str]
+    conversions: tuple[str, ...]
+    source: str
+    channels: int
+    since: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What a store is now.
+
+    items: number of items N.
+    size: height and width of every item, in pixels.
+    channels: channels of the corpus: 1, 3 or 4.
+    labelled: whether items have labels.
+    digest: digest of the corpus, as `ImageCorpus.digest`.
+    version: number of the last event that changed which items there are.
+    removed: number of items that were forgotten.
+    """
+
+    items: int
+    size: tuple[int, int]
+    channels: int
+    labelled: bool
+    digest: str
+    version: int
+    removed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One entry of the log of a store.
+
+    number: 1 and up.
+    time: UTC, ISO 8601.
+    action: what was done.
+    items: how many items it put in or took out.
+    before: digest of the corpus before; None where the store was created.
+    after: digest after.
+    reason: why items were forgotten; None for other actions.
+    """
+
+    number: int
+    time: str
+    action: Literal["create", "add", "forget", "compact"]
+    items: int
+    before: str | None
+    after: str
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addition:
+    """What came of adding a corpus.
+
+    items: number of items put in.
+    present: number left out, since an item of the same content, label and name was there.
+    forgotten: content ids left out, since they were forgotten before.
+    before: digest before.
+    after: digest after.
+    """
+
+    items: int
+    present: int
+    forgotten: tuple[str, ...]
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removal:
+    """One act of forgetting: all that a store keeps of it.
+
+    time: when, UTC, ISO 8601.
+    reason: why, as a person wrote it.
+    ids: content ids of the items removed, one for each.
+    labels: their labels, one for each; None in a store without labels.
+    before: digest of the corpus before.
+    after: digest after.
+    kept: content ids among them whose pixels stayed, since an item under another name or label had the same.
+    """
+
+    time: str
+    reason: str
+    ids: tuple[str, ...]
+    labels: tuple[str | None, ...]
+    before: str
+    after: str
+    kept: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """Something that was made from a version of the corpus, as far as the store was told.
+
+    kind: what it is: "run" (a folder), "ledger" (a file), "report" or "effect" (a folder or a file of either).
+    path: where it was.
+    digest: digest of the corpus it was made from; pictures brought to another size have another digest than the store.
+    version: number of the event after which the corpus was as it was used.
+    time: when this was recorded, UTC, ISO 8601.
+    """
+
+    kind: str
+    path: str
+    digest: str
+    version: int
+    time: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """What a check of every byte of a store found.
+
+    items: number of items.
+    pictures: number of different pictures whose content id was computed from their pixels.
+    removed: number of items forgotten, whose bytes were looked for and found to be zeros or gone.
+    digest: digest of the corpus, from the content ids just computed.
+    problems: what is wrong, one sentence each; none for a sound store.
+    """
+
+    items: int
+    pictures: int
+    removed: int
+    digest: str
+    problems: tuple[str, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compaction:
+    """Size of the file in bytes, before and after."""
+
+    before: int
+    after: int

@@ -1,0 +1,359 @@
+"""A corpus on disk, in one file, that can forget.
+
+The file is an SQLite database (`smalti.corpus.database`): items, each with a content id, label, name and metadata; the
+pixels of each content once, in the fewest channels that hold it; and a log. Which items there were at which time stays
+known by content id and label, so that for any earlier digest the store can say whether a given content was in it.
+
+Forgetting overwrites pixels, name and metadata of an item with zeros, in the file, before it returns; what stays is its
+content id, its label, when and why. Copies of the file made before, and blocks that a file system or a disk keeps of
+earlier versions of a file, are out of its reach.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from smalti.corpus import pixels as px
+from smalti.corpus.catalogue import begins
+from smalti.corpus.database import File, overwrite, transaction
+from smalti.corpus.decode import Picture, resized, shown
+from smalti.corpus.images import ImageCorpus, stacked
+from smalti.corpus.store.check import check
+from smalti.corpus.store.file import file_of, place_for, publish, sweep
+from smalti.corpus.store.records import Addition, Check, Compaction, Event, Item, Removal, State, Use
+from smalti.corpus.store.rows import (
+    LIVE,
+    Row,
+    Rows,
+    check_text,
+    garbled,
+    had,
+    next_event,
+    now,
+    pixels_of,
+    read_events,
+    read_removals,
+    read_rows,
+    read_state,
+    versions_of,
+    write_event,
+    write_items,
+)
+from smalti.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+@dataclass(frozen=True)
+class CorpusStore:
+    """A corpus in one file. Make one with `create`, or `open` one that is there.
+
+    Every method is one transaction: of a change all is on the disk when it returns, or, if anything is raised or the
+    process is killed, nothing. Several processes can use one store; a change waits for others up to
+    `smalti.corpus.database.PATIENCE` seconds. Tier: *bitwise*.
+
+    Every method raises `InputError`, one sentence that names the file, if it is damaged, locked for long, or cannot be
+    read or written, and if the disk is full.
+
+    path: the file.
+    """
+
+    path: Path
+
+    @property
+    def _file(self) -> File:
+        return file_of(self.path)
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], corpus: ImageCorpus, *, source: str) -> CorpusStore:
+        """Put a corpus into a new file. It appears under its name when it is whole.
+
+        Main arguments: `path`, usually ending in `.smalti`; `corpus`. Other argument: `source`, what the corpus was
+        read from, kept with each item. Raises `InputError` if there is something at `path`, or its folder does not
+        exist.
+        """
+        store = cls(Path(path))
+        check_text(corpus, source)
+        with place_for(store.path) as partial, store._file.connection(partial, missing="make") as database:
+            # The lock is held until the file has its name, so that nobody takes it for a leftover.
+            database.execute("PRAGMA locking_mode = EXCLUSIVE").close()
+            with transaction(database, to="exclude"):
+                store._file.lay_out(database)
+                database.execute("INSERT INTO shape VALUES (?, ?, ?)", (*corpus.size, corpus.labels is not None))
+                write_items(database, corpus, range(len(corpus)), source=source, slots={})
+                write_event(database, "create", items=len(corpus), before=None, after=corpus.digest)
+            publish(partial, store.path)
+        return store
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> CorpusStore:
+        """The store at `path`. Raises `InputError` if there is none, or one of a later version."""
+        store = cls(Path(path))
+        store._file.check()
+        return store
+
+    def state(self) -> State:
+        """Number of items, size, channels, digest, and so on."""
+        with self._file.session(to="read") as database:
+            return read_state(database, read_rows(database, self.path))
+
+    def items(self) -> tuple[Item, ...]:
+        """Every item, in the order in which they were put in; no pixels."""
+        with self._file.session(to="read") as database:
+            return tuple(row.item for row in read_rows(database, self.path).rows)
+
+    def corpus(self, *, size: px.Size | None = None) -> ImageCorpus:
+        """The corpus, equal in every byte to one that never had what was forgotten.
+
+        Other argument: `size` as in `ImageCorpus.from_folder`. Needs twice the memory of the corpus while it is read.
+        Every content id is computed again: a picture that is not as it was put in raises `InputError`.
+        """
+        target = px.check_size(size)
+        with self._file.session(to="read") as database:
+            rows = read_rows(database, self.path)
+            channels = rows.channels
+            px.check_memory(f"'{shown(self.path)}'", count=len(rows.rows), size=target or rows.size, channels=channels)
+            conversions = [row.item.conversions for row in rows.rows]
+            if target is None:
+                images = np.empty((len(rows.rows), *rows.size, channels), np.uint8)
+                for index, (_, pixels) in enumerate(self._pictures(database, rows)):
+                    images[index] = px.with_channels(pixels, channels)
+            else:
+                pictures: list[Picture] = []
+                for row, pixels in self._pictures(database, rows):
+                    if px.content_id(pixels) != row.item.id:
+                        raise self._altered()
+                    pictures.append(resized(Picture(pixels=pixels, conversions=row.item.conversions), target))
+                conversions = [picture.conversions for picture in pictures]
+                images = stacked(pictures)
+        corpus = ImageCorpus(
+            images,
+            rows.labels,
+            tuple(row.item.name for row in rows.rows),
+            conversions=tuple(conversions),
+            metadata=tuple(row.item.metadata for row in rows.rows),
+            declared_channels=max(row.declared for row in rows.rows),
+        )
+        if target is None and corpus.digest != rows.digest:
+            raise self._altered()
+        return corpus
+
+    def add(
+        self, corpus: ImageCorpus, *, source: str, forgotten: Literal["leave out", "take back"] = "leave out"
+    ) -> Addition:
+        """Put in the items of a corpus that are not there yet.
+
+        An item is there if one of the same content, label and name is; it then stays as it is, so that adding a folder
+        again, or once more after a failure, adds what is new in it.
+
+        Main argument: `corpus`. Other arguments: `source`, what it was read from; `forgotten`, what to do with content
+        that was forgotten and is not there: "leave out", or "take back". Raises `UsageError` if sizes differ, or only
+        one of the two has labels; `InputError` if both together would be too large.
+        """
+        check_text(corpus, source)
+        with self._file.session(to="write") as database:
+            rows = read_rows(database, self.path)
+            px.check_alike(rows.size, corpus.size, labelled=rows.labelled, other_labelled=corpus.labels is not None)
+            before = rows.digest
+            gone = {
+                identity.hex() for (identity,) in database.execute("SELECT id FROM items JOIN removed USING (place)")
+            }
+            there = Counter((row.item.id, row.item.label, row.item.name) for row in rows.rows)
+            slots = {row.item.id: row.slot for row in rows.rows}
+            refused = gone - slots.keys() if forgotten == "leave out" else set[str]()
+            new: list[int] = []
+            present = 0
+            for index, identity in enumerate(corpus.ids):
+                key = (identity, corpus.labels[index] if corpus.labels else None, corpus.names[index])
+                if there[key]:
+                    there[key] -= 1
+                    present += 1
+                elif identity not in refused:
+                    new.append(index)
+            after = before
+            if new:
+                channels = max(rows.channels, corpus.declared_channels, *(corpus.item_channels[i] for i in new))
+                count = len(rows.rows) + len(new)
+                px.check_memory("both corpora together", count=count, size=rows.size, channels=channels)
+                write_items(database, corpus, new, source=source, slots=slots)
+                after = read_rows(database, self.path).digest
+                write_event(database, "add", items=len(new), before=before, after=after)
+        return Addition(
+            items=len(new),
+            present=present,
+            forgotten=tuple(sorted(refused.intersection(corpus.ids))),
+            before=before,
+            after=after,
+        )
+
+    def find(self, texts: Sequence[str] = (), *, groups: Sequence[tuple[str, str | None]] = ()) -> tuple[Item, ...]:
+        """The items that `forget` would take out. Arguments and errors as there."""
+        with self._file.session(to="read") as database:
+            rows = read_rows(database, self.path)
+            return tuple(row.item for row in self._chosen(database, rows, texts, groups))
+
+    def forget(
+        self, texts: Sequence[str] = (), *, reason: str, groups: Sequence[tuple[str, str | None]] = ()
+    ) -> Removal:
+        """Take items out for good.
+
+        When this returns, neither the file nor a journal beside it holds their pixels, names or metadata any more,
+        except pixels that an item under another name or label has as well. The corpus, its digest and every sample
+        equal, byte for byte, those of a corpus that never had the items.
+
+        Main argument: `texts`, words that name items as in `ImageCorpus.find`; an id stands for every item of that
+        content. Other arguments: `reason`, kept in the log; `groups`, (column, value) as in `ImageCorpus.group`, for
+        every item of a group. Raises `UsageError` for an item or group that does not exist, an item that was forgotten
+        before, no reason, and if no item would be left.
+        """
+        if not reason.strip():
+            raise UsageError("forgetting needs a reason, which is kept in the log: say why.")
+        # What a killed `create` of this store left behind may hold the same pictures.
+        sweep(self.path)
+        with self._file.session(to="write") as database:
+            rows = read_rows(database, self.path)
+            chosen = self._chosen(database, rows, texts, groups)
+            if len(chosen) == len(rows.rows):
+                raise UsageError(
+                    f"without all {len(chosen):,} of its items '{shown(self.path)}' would be empty: leave at least "
+                    "one, or delete the file."
+                )
+            places = {row.place for row in chosen}
+            left = Rows(tuple(row for row in rows.rows if row.place not in places), rows.size, rows.labelled)
+            needed = {row.slot for row in left.rows}
+            for slot in {row.slot for row in chosen} - needed:
+                overwrite(database, "pixels", "bytes", slot)
+            event = next_event(database)
+            for row in chosen:
+                overwrite(database, "items", "record", row.place)
+                database.execute("INSERT INTO removed VALUES (?, ?)", (row.place, event))
+            write_event(
+                database, "forget", items=len(chosen), before=rows.digest, after=left.digest, reason=reason.strip()
+            )
+            return read_removals(database)[-1]
+
+    def events(self) -> tuple[Event, ...]:
+        """The log, oldest first."""
+        with self._file.session(to="read") as database:
+            return read_events(database)
+
+    def removals(self) -> tuple[Removal, ...]:
+        """Every act of forgetting, oldest first."""
+        with self._file.session(to="read") as database:
+            return read_removals(database)
+
+    def contained(self, ids: Iterable[str], *, digest: str) -> frozenset[str] | None:
+        """Which of these content ids the corpus had when its digest was `digest`, forgotten ones among them.
+
+        None: the corpus never had that digest.
+        """
+        with self._file.session(to="read") as database:
+            versions = versions_of(database, digest)
+            wanted = frozenset(ids)
+            if not versions:
+                return None
+            return frozenset(i for i in wanted if any(had(database, i, version) for version in versions))
+
+    def record_use(self, kind: str, path: str | os.PathLike[str], digest: str) -> None:
+        """Remember that something was made from the corpus, so that forgetting can say what still holds pieces of it.
+
+        Main arguments: `kind`, "run", "ledger", "report" or "effect"; `path`, where it is; `digest`, of the corpus it
+        was made from. A digest that no version has, such as that of the pictures at another size, is taken for the
+        present version. The same use is remembered once.
+        """
+        place = shown(Path(path).absolute())
+        with self._file.session(to="write") as database:
+            known = versions_of(database, digest)
+            version = known[-1] if known else read_state(database, read_rows(database, self.path)).version
+            values = (kind, place, digest, version, now())
+            database.execute("INSERT OR IGNORE INTO uses VALUES (?, ?, ?, ?, ?)", values)
+
+    def uses_of(self, ids: Iterable[str]) -> tuple[Use, ...]:
+        """Uses of versions of the corpus that had an item of any of these content ids, by kind and path."""
+        with self._file.session(to="read") as database:
+            query = "SELECT kind, path, digest, version, time FROM uses ORDER BY kind, path, time"
+            names = ("kind", "path", "digest", "version", "time")
+            uses = [Use(**dict(zip(names, values, strict=True))) for values in database.execute(query)]
+            wanted = set(ids)
+            return tuple(use for use in uses if any(had(database, identity, use.version) for identity in wanted))
+
+    def verify(self) -> Check:
+        """Compute every content id from the pixels and the digest from those, look for what was forgotten, and let
+        SQLite check its own structure. Nothing is changed.
+
+        Raises `InputError` if the file is damaged so much that nothing in it can be read.
+        """
+        return check(self.path)
+
+    def compact(self) -> Compaction:
+        """Give the space of what was forgotten back to the file system.
+
+        The file is written anew, in place, which needs room for it twice more while it runs.
+        """
+        with self._file.session(to="write") as database:
+            before = self.path.stat().st_size
+            gone = f"SELECT slot FROM pixels WHERE slot NOT IN (SELECT slot {LIVE}) AND length(bytes) > 0"
+            # Shorter, never longer, and zeros already: no other row is moved by that.
+            database.execute(f"UPDATE pixels SET bytes = x'' WHERE slot IN ({gone})")
+            database.execute(
+                "UPDATE items SET record = x'' WHERE length(record) > 0 AND place IN (SELECT place FROM removed)"
+            )
+        self._file.rewrite()
+        with self._file.session(to="write") as database:
+            digest = read_rows(database, self.path).digest
+            write_event(database, "compact", items=0, before=digest, after=digest)
+        return Compaction(before=before, after=self.path.stat().st_size)
+
+    def _pictures(self, database: sqlite3.Connection, rows: Rows) -> Iterator[tuple[Row, px.Pixels]]:
+        """Each item with its pixels, one at a time, in the order of `rows`."""
+        query = "SELECT place, bytes FROM items JOIN pixels USING (slot) LEFT JOIN removed USING (place) "
+        found = database.execute(f"{query} WHERE event IS NULL ORDER BY place")
+        count = 0
+        with garbled(self.path):
+            for row, (place, content) in zip(rows.rows, found, strict=True):
+                if row.place != place:
+                    raise ValueError("an item has no pixels")
+                count += 1
+                yield row, pixels_of(content, row, rows.size)
+
+    def _chosen(
+        self,
+        database: sqlite3.Connection,
+        rows: Rows,
+        texts: Sequence[str],
+        groups: Sequence[tuple[str, str | None]],
+    ) -> list[Row]:
+        """The items that words and groups name, in the order of `rows`."""
+        if not texts and not groups:
+            raise UsageError("no item is named: give content ids, names, or a group.")
+        catalogue = rows.catalogue()
+        chosen: set[int] = set()
+        for text in texts:
+            try:
+                chosen.update(catalogue.find(text))
+            except UsageError:
+                _refuse_forgotten(database, text)
+                raise
+        for column, value in groups:
+            chosen.update(catalogue.group(column, value))
+        return [rows.rows[index] for index in sorted(chosen)]
+
+    def _altered(self) -> InputError:
+        return self._file.damaged("pictures are not as they were put in; smalti corpus verify says which")
+
+
+def _refuse_forgotten(database: sqlite3.Connection, text: str) -> None:
+    """Say so if a word stands for an item that was forgotten."""
+    for removal in reversed(read_removals(database)):
+        if any(begins(text, identity) for identity in removal.ids):
+            raise UsageError(
+                f"item {text!r} was removed on {removal.time} ({removal.reason}): nothing of it is left to remove."
+            ) from None

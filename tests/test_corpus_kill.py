@@ -1,0 +1,139 @@
+"""A corpus store survives being killed at any moment, and keeps everything that was acknowledged."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smalti.corpus import CorpusStore, ImageCorpus
+from smalti.errors import InputError
+
+# Acts on a store for ever, and says what it is about to do and what is done. Item `n` is the only one of its content.
+WORKER = """
+import sys
+import numpy as np
+from smalti.corpus import CorpusStore, ImageCorpus
+
+path, first = sys.argv[1], int(sys.argv[2])
+
+def one(number):
+    image = np.random.default_rng(number).integers(0, 256, (1, 24, 24), dtype=np.uint8)
+    return ImageCorpus.from_arrays(image, names=[str(number)])
+
+def say(*words):
+    print(*words, flush=True)
+
+store = CorpusStore.open(path)
+say("ready")
+for number in range(first, first + 10**6):
+    say("begin add", number)
+    store.add(one(number), source="")
+    say("done add", number)
+    if number % 3:
+        say("begin forget", number)
+        store.forget([str(number)], reason="asked")
+        say("done forget", number)
+    if number % 4 == 0:
+        say("begin compact", number)
+        store.compact()
+        say("done compact", number)
+"""
+
+CREATOR = """
+import sys
+import numpy as np
+from smalti.corpus import CorpusStore, ImageCorpus
+
+images = np.random.default_rng(1).integers(0, 256, (400, 24, 24), dtype=np.uint8)
+corpus = ImageCorpus.from_arrays(images)
+print("ready", flush=True)
+CorpusStore.create(sys.argv[1], corpus, source="")
+print("done", flush=True)
+sys.stdin.read()
+"""
+
+
+def picture(number: int) -> bytes:
+    return np.random.default_rng(number).integers(0, 256, (1, 24, 24), dtype=np.uint8).tobytes()
+
+
+def killed(program: str, *words: object, after: float) -> list[str]:
+    """What a program had said when it was killed, this many seconds after it was ready."""
+    command = [sys.executable, "-c", program, *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(after)
+        process.send_signal(signal.SIGKILL)
+        said = process.stdout.read().splitlines()
+    assert process.returncode == -signal.SIGKILL
+    return said
+
+
+def test_killed_during_changes(tmp_path: Path) -> None:
+    path = tmp_path / "x.smalti"
+    image = np.random.default_rng(10**9).integers(0, 256, (1, 24, 24), dtype=np.uint8)
+    store = CorpusStore.create(path, ImageCorpus.from_arrays(image, names=["first"]), source="")
+    rng = random.Random(0)
+    there, gone = {"first"}, set[str]()
+    number = 0
+    done = 0
+    for _ in range(10):
+        said = killed(WORKER, path, number, after=rng.uniform(0, 0.25))
+        unknown = None
+        for line in said:
+            state, action, item = line.split()
+            done += state == "done"
+            unknown = (action, item) if state == "begin" else None
+            number = int(item) + 1
+            if state == "done" and action == "add":
+                there.add(item)
+            if state == "done" and action == "forget":
+                there.discard(item)
+                gone.add(item)
+        check = CorpusStore.open(path).verify()
+        assert check.sound, check.problems
+        names = {item.name for item in store.items()}
+        # The change that was under way is there as a whole, or not at all.
+        if unknown and unknown[0] == "add" and unknown[1] in names:
+            there.add(unknown[1])
+        if unknown and unknown[0] == "forget" and unknown[1] not in names:
+            there.discard(unknown[1])
+            gone.add(unknown[1])
+        assert names == there == set(store.corpus().names)
+        content = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+        assert all(picture(int(item))[:64] not in content for item in gone)
+        assert all(picture(int(item))[:64] in content for item in there - {"first"})
+        assert sum(len(removal.ids) for removal in store.removals()) == len(gone)
+        # A journal that the change under way had not begun to use may stay until the next change, which removes it.
+        assert {file.name for file in tmp_path.iterdir()} <= {"x.smalti", "x.smalti-journal"}
+    assert done
+    store.forget([min(there - {"first"})], reason="asked")
+    assert [file.name for file in tmp_path.iterdir()] == ["x.smalti"]
+
+
+def test_killed_during_create(tmp_path: Path) -> None:
+    path = tmp_path / "x.smalti"
+    rng = random.Random(1)
+    whole = 0
+    for attempt in range(12):
+        said = killed(CREATOR, path, after=rng.uniform(0, 0.12) if attempt else 0)
+        if path.exists():
+            assert CorpusStore.open(path).verify().sound
+            assert len(CorpusStore.open(path).items()) == 400
+            whole += 1
+            with pytest.raises(InputError, match="exists already"):
+                CorpusStore.create(path, ImageCorpus.builtin("photo"), source="")
+            path.unlink()
+        else:
+            assert said == []
+    assert whole < 12
+    # What is left behind is recognised, and removed by the next one to make or change that store.
+    store = CorpusStore.create(path, ImageCorpus.builtin("digits"), source="")
+    assert [file.name for file in tmp_path.iterdir()] == ["x.smalti"]
+    assert store.verify().sound
