@@ -16,7 +16,6 @@ whatever the batch it is in.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,7 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from smalti.errors import SmaltiError, UsageError
+from smalti.errors import SmaltiError, UsageError, whole_number
 from smalti.machines import Machine
 from smalti.noise import CLEAN, STATE_LIMIT, STATE_UNITS, Level, Schedule, gaussian_state, schedule
 from smalti.progress import SILENT, Progress, Task
@@ -350,15 +349,7 @@ def checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
     Raises:
         UsageError: there is none, one is not a whole number from 0, or one comes twice.
     """
-    chosen: list[int] = []
-    for seed in seeds:
-        try:
-            number = operator.index(seed)
-        except TypeError:
-            number = -1
-        if number < 0 or isinstance(seed, bool):
-            raise UsageError(f"Seeds are whole numbers from 0, but one is {seed!r}.")
-        chosen.append(number)
+    chosen = [whole_number(seed, "A seed is a whole number from 0") for seed in seeds]
     if not chosen:
         raise UsageError("At least one seed is needed, but none was given.")
     if len(set(chosen)) != len(chosen):

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from smalti.errors import InputError
+from smalti.errors import InputError, disk_full
 
 __all__ = ["is_leftover", "said_plainly", "write_file"]
 
@@ -59,10 +59,8 @@ def said_plainly(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InputError(
-                f"The disk is full: {path} could not be written; free some space and run the same command again, "
-                "with --resume for a run (what is finished is kept)."
-            ) from error
+            again = "run the same command again, with --resume for a run (what is finished is kept)"
+            raise disk_full(str(path), then=again) from error
         raise InputError(
             f"{path} cannot be written ({error.strerror or error}); choose a place where files can be created."
         ) from error

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from smalti.errors import UsageError
 from smalti.noise import Level
 
-__all__ = ["beside_nearest", "grid", "png_bytes", "trajectory"]
+__all__ = ["beside_nearest", "grid", "png_bytes", "tiles", "trajectory"]
 
 Canvas = NDArray[np.uint8]
 """A picture to look at: RGB, shape (H, W, 3)."""
@@ -48,13 +48,13 @@ def grid(images: NDArray[np.uint8], *, columns: int | None = None) -> Canvas:
     Raises:
         UsageError: there is no picture, or `columns` is below 1.
     """
-    tiles = _tiles(images)
+    large = tiles(images)
     if columns is None:
-        columns = _columns_for_a_square(len(tiles), tiles.shape[1], tiles.shape[2])
+        columns = _columns_for_a_square(len(large), large.shape[1], large.shape[2])
     if columns < 1:
         raise UsageError(f"A grid has at least 1 column, but {columns} were asked for.")
-    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
-    return _laid_out(rows, gaps=(GAP,) * (min(columns, len(tiles)) - 1))
+    rows = [large[start : start + columns] for start in range(0, len(large), columns)]
+    return _laid_out(rows, gaps=(GAP,) * (min(columns, len(large)) - 1))
 
 
 def trajectory(estimates: NDArray[np.uint8], levels: Sequence[Level], *, rows: int = 4, columns: int = 8) -> Canvas:
@@ -81,7 +81,7 @@ def trajectory(estimates: NDArray[np.uint8], levels: Sequence[Level], *, rows: i
             f"{columns} columns and {len(levels)} levels for estimates of shape {estimates.shape}."
         )
     chosen = _spread(len(levels), columns)
-    shown = [_tiles(sample[chosen]) for sample in estimates[:rows]]
+    shown = [tiles(sample[chosen]) for sample in estimates[:rows]]
     body = _laid_out(shown, gaps=(GAP,) * (len(chosen) - 1))
     width = shown[0].shape[2]
     texts = [_time_text(levels[index].time) for index in chosen]
@@ -110,7 +110,7 @@ def beside_nearest(images: NDArray[np.uint8], nearest: NDArray[np.uint8], *, col
             f"Each picture goes beside one of its own size, but there are pictures of shape {images.shape} and "
             f"neighbours of shape {nearest.shape}."
         )
-    left, right = _tiles(images), _tiles(nearest)
+    left, right = tiles(images), tiles(nearest)
     if columns is None:
         columns = _columns_for_a_square(len(left), left.shape[1], 2 * left.shape[2])
     if columns < 1:
@@ -141,19 +141,32 @@ def png_bytes(image: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def _tiles(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pictures at the size they are shown at, over a checkerboard where they have alpha. Shape (N, h, w, 3)."""
+def tiles(images: NDArray[np.uint8], *, sides: tuple[int, int] = TILE) -> NDArray[np.uint8]:
+    """Pictures at the size they are shown at, over a checkerboard where they have alpha.
+
+    Args:
+        images: the pictures, at least one. uint8, shape (N, H, W, C), C in {1, 3, 4}.
+
+    Keyword Args:
+        sides: least and most pixels of the longer side.
+
+    Returns:
+        RGB, shape (N, h, w, 3).
+
+    Raises:
+        UsageError: there is no picture, or they have another shape.
+    """
     if images.ndim != 4 or len(images) == 0 or images.shape[-1] not in (1, 3, 4):
         raise UsageError(
             "Pictures to show have the shape (N, H, W, C) with at least one picture and 1, 3 or 4 channels, but the "
             f"shape is {images.shape}."
         )
-    least, most = TILE
+    least, most = sides
     side = max(images.shape[1:3])
     enlarge = max(1, -(-least // side))
-    tiles = images.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
-    tiles = _over_checkerboard(tiles) if tiles.shape[-1] == 4 else np.broadcast_to(tiles, (*tiles.shape[:3], 3))
-    return _reduced(tiles, -(-side // most)) if side > most else tiles
+    large = images.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
+    large = _over_checkerboard(large) if large.shape[-1] == 4 else np.broadcast_to(large, (*large.shape[:3], 3))
+    return _reduced(large, -(-side // most)) if side > most else large
 
 
 def _over_checkerboard(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:

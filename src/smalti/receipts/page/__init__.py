@@ -1,0 +1,82 @@
+"""A receipt as one page: a file that opens in any browser, without network, server or anything beside it.
+
+The page is put together from page.html, page.css and the scripts of this folder. It carries the receipts as the very
+JSON of receipt.json, one block for each seed, and the pictures of the items they name; all that it shows is read from
+these. Names and metadata are whatever people wrote, so nothing of them is ever read as HTML: in the blocks every "<"
+and everything beyond ASCII is escaped, the scripts only ever make text of them, and a content security policy lets
+nothing run or load but the page's own style and script.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from smalti.errors import UsageError
+
+__all__ = ["page"]
+
+# In the order in which they are needed; page.js starts.
+_SCRIPTS = ("data.js", "colours.js", "views.js", "stage.js", "panel.js", "tables.js", "page.js")
+
+
+def page(records: Sequence[Mapping[str, Any]], sprites: Mapping[str, bytes]) -> str:
+    """A self-contained page of receipts. Tier: *bitwise*.
+
+    Args:
+        records: receipts as receipt.json holds them, one for each seed, in the order in which seeds are offered.
+        sprites: by content id, the PNG files of items that the records name; an item without one is shown by its name
+            and place alone, and what no record names is left out.
+
+    Returns:
+        The HTML, for a file in UTF-8; the same for the same receipts.
+
+    Raises:
+        UsageError: there is no receipt, or one of the seeds is there twice.
+    """
+    seeds = [str(record["seed"]) for record in records]
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UsageError(
+            f"a page shows one receipt for each of one or more seeds, and these are {', '.join(seeds) or 'none'}"
+        )
+    named = dict.fromkeys(item["id"] for record in records for item in record["items"])
+    pictures = {
+        id_: f"data:image/png;base64,{base64.b64encode(sprites[id_]).decode()}" for id_ in named if id_ in sprites
+    }
+    blocks = (
+        f'<script type="application/json" class="receipt" data-seed="{html.escape(seed)}">{_json(record)}</script>'
+        for seed, record in zip(seeds, records, strict=True)
+    )
+    style = _text("page.css")
+    script = f'(() => {{\n"use strict";\n{"".join(map(_text, _SCRIPTS))}}})();\n'
+    parts = {
+        "title": html.escape(f"Receipt of seed {seeds[0]}"),
+        "style hash": _hash(style),
+        "script hash": _hash(script),
+        "style": style,
+        "script": script,
+        "sprites": _json(pictures),
+        "receipts": "\n".join(blocks),
+    }
+    # The template is cut at its places first, so that nothing put in can be taken for a place.
+    first, *rest = _text("page.html").split("{{")
+    cut = (piece.split("}}", 1) for piece in rest)
+    return first + "".join(parts[name] + after for name, after in cut)
+
+
+def _json(value: object) -> str:
+    """JSON that may stand in a script element: equal when read, without "<" and in ASCII."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _text(name: str) -> str:
+    return (resources.files(__name__) / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,0 +1,116 @@
+"""A receipt as a table, for DuckDB, pandas and Polars: one row for each step, pixel and listed item.
+
+The items of a pixel are listed by weight; what is left of its units has a row of its own, without an item. So the
+units of each step and pixel sum to 2^40, and those of a step to H W 2^40.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from smalti.receipts.composition import UNITS
+
+__all__ = ["COLUMNS", "about", "rows"]
+
+COLUMNS = {
+    "seed": "seed of the sample",
+    "step": "step, from 0, the noisiest; the last one is the finished picture",
+    "time": "time of the step's noise level",
+    "row": "row of the pixel, from 0 at the top",
+    "column": "column of the pixel, from 0 at the left",
+    "rank": "place of the item among those of the pixel, from 0; missing for the rest",
+    "item": "index of the item in the corpus; missing for the rest: all items that are not listed",
+    "id": "content id of the item",
+    "name": "name of the item",
+    "label": "label of the item",
+    "units": "weight in units of 2^-40 of the pixel; those of a step and pixel sum to 2^40",
+    "share": "units / 2^40",
+    "source_row": "row in the item of its best source, if that is among the listed sources",
+    "source_column": "column in the item of its best source, if that is among the listed sources",
+}
+"""The columns of the table, each with what it holds."""
+
+
+def rows(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The table of records, columns by name; None where an entry is missing.
+
+    Args:
+        records: records of receipts.
+    """
+    table: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for record in records:
+        for step in record["steps"]:
+            for name, values in _of_step(record, step).items():
+                table[name].extend(values)
+    return table
+
+
+def about(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What the file of a table says of itself: format, the run, the columns."""
+    first = records[0]
+    return {
+        "smalti": json.dumps(
+            {
+                "format": "smalti.receipt-rows/1",
+                "run": first["run"],
+                "seeds": [record["seed"] for record in records],
+                "units_per_pixel": UNITS,
+                "columns": COLUMNS,
+            },
+            sort_keys=True,
+        )
+    }
+
+
+def _of_step(record: Mapping[str, Any], step: Mapping[str, Any]) -> dict[str, list[Any]]:
+    height, width = record["run"]["size"]
+    count = height * width
+    pixels = step["pixels"]
+    item = np.array(pixels["items"]).reshape(count, -1)
+    units = np.array(pixels["item_units"]).reshape(count, -1)
+    rest = np.array(pixels["rest_units"])
+    source, source_row, source_column = (
+        np.array(pixels[name]).reshape(count, -1) for name in ("sources", "rows", "cols")
+    )
+    # The best source of an item is the first of the pixel's list that is in it.
+    same = (item[:, :, None] == source[:, None, :]) & (item[:, :, None] >= 0)
+    first = same.argmax(axis=2)
+    found = same.any(axis=2)
+    best_row, best_column = (np.take_along_axis(at, first, axis=1) for at in (source_row, source_column))
+    # One more place at each pixel, for the rest.
+    listed = np.concatenate([item >= 0, (rest > 0)[:, None]], axis=1)
+    pixel, rank = np.nonzero(listed)
+    last = item.shape[1]
+    units = np.concatenate([units, rest[:, None]], axis=1)[pixel, rank]
+    inside = np.minimum(rank, last - 1)
+    is_item = rank < last
+    places = np.where(is_item, item[pixel, inside], -1).tolist()
+    known = (is_item & found[pixel, inside]).tolist()
+    items = record["items"]
+
+    def of_item(name: str) -> list[Any]:
+        return [None if place < 0 else items[place][name] for place in places]
+
+    def of_source(values: np.ndarray) -> list[int | None]:
+        return [value if there else None for value, there in zip(values[pixel, inside].tolist(), known, strict=True)]
+
+    return {
+        "seed": [record["seed"]] * len(pixel),
+        "step": [step["step"]] * len(pixel),
+        "time": [step["time"]] * len(pixel),
+        "row": (pixel // width).tolist(),
+        "column": (pixel % width).tolist(),
+        "rank": [n if there else None for n, there in zip(rank.tolist(), is_item.tolist(), strict=True)],
+        "item": of_item("index"),
+        "id": of_item("id"),
+        "name": of_item("name"),
+        "label": of_item("label"),
+        "units": units.tolist(),
+        "share": (units / UNITS).tolist(),
+        "source_row": of_source(best_row),
+        "source_column": of_source(best_column),
+    }
