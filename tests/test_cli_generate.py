@@ -313,8 +313,8 @@ def refused(source: object, tmp_path: Path, *words: object) -> str:
 
 def test_no_such_source(tmp_path: Path) -> None:
     assert refused(tmp_path / "no", tmp_path) == (
-        f"'{tmp_path / 'no'}' does not exist: give a folder of pictures, a picture, an .npz archive, or a built-in "
-        "name (digits, photo)"
+        f"'{tmp_path / 'no'}' does not exist: give a folder of pictures, a picture, an .npz archive, a corpus store, "
+        "or a built-in name (digits, photo)"
     )
 
 

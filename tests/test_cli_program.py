@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import smalti as library
@@ -23,16 +24,30 @@ from smalti.cli import options as opt
 from smalti.corpus.pixels import shown_size
 from smalti.errors import UsageError
 
-COMMANDS = ("generate", "calibrate", "demo", "verify", "doctor", "bench")
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SMALTI_CACHE", str(tmp_path / "cache"))
+COMMANDS = (
+    *("generate", "calibrate", "demo", "corpus", "explain", "credit", "ledger", "effect", "match"),
+    *("verify", "doctor", "bench"),
+)
+GROUPS = {
+    "corpus": ("create", "add", "forget", "list", "verify", "compact"),
+    "ledger": ("list", "remove", "verify"),
+}
+EVERY = [
+    *((command,) for command in COMMANDS if command not in GROUPS),
+    *((group, command) for group, commands in GROUPS.items() for command in commands),
+]
 
 
 def test_version() -> None:
     assert smalti("--version") == Outcome(0, f"smalti {library.__version__}\n", "")
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_group_shows_its_commands(group: str) -> None:
+    for words in ((), ("--help",)):
+        shown = smalti(group, *words)
+        assert shown.code == 0
+        assert all(f" {command} " in shown.out for command in GROUPS[group])
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",)])
@@ -43,10 +58,18 @@ def test_help_lists_every_command(words: tuple[str, ...]) -> None:
     assert all(f" {command} " in shown.out for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_has_a_line_of_help(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lists_above_are_complete() -> None:
+    program = typer.main.get_command(app)
+    assert set(COMMANDS) == set(program.commands)  # pyright: ignore[reportAttributeAccessIssue]
+    for group, commands in GROUPS.items():
+        listed = program.commands[group].commands  # pyright: ignore[reportAttributeAccessIssue]
+        assert set(commands) == set(listed)
+
+
+@pytest.mark.parametrize("words", EVERY, ids=" ".join)
+def test_every_option_has_a_line_of_help(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "250")
-    shown = CliRunner().invoke(app, [command, "--help"])
+    shown = CliRunner().invoke(app, [*words, "--help"])
     assert shown.exit_code == 0
     lines = [line.strip(" │|").split() for line in shown.output.splitlines()]
     options = [words for words in lines if any(word.startswith("--") for word in words[:2])]

@@ -154,9 +154,9 @@ def test_every_pixel_value_survives() -> None:
     [
         ([], "At least one seed is needed, but none was given."),
         ([1, 2, 1], "Each seed gives one picture, but seed 1 is asked for more than once."),
-        ([0, -4], "Seeds are whole numbers from 0, but one is -4."),
-        ([1.5], "Seeds are whole numbers from 0, but one is 1.5."),
-        ([True], "Seeds are whole numbers from 0, but one is True."),
+        ([0, -4], "A seed is a whole number from 0, but it is -4."),
+        ([1.5], "A seed is a whole number from 0, but it is 1.5."),
+        ([True], "A seed is a whole number from 0, but it is True."),
     ],
 )
 def test_seeds_without_meaning(seeds: list[Any], sentence: str) -> None:

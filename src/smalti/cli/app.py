@@ -14,10 +14,16 @@ import typer
 
 from smalti.cli.bench import bench
 from smalti.cli.calibrate import calibrate
+from smalti.cli.corpus import corpus
+from smalti.cli.credit import credit
 from smalti.cli.demo import demo
 from smalti.cli.doctor import doctor
+from smalti.cli.effect import effect
+from smalti.cli.explain import explain
 from smalti.cli.failures import exit_code_of
 from smalti.cli.generate import generate
+from smalti.cli.ledger import ledger
+from smalti.cli.match import match
 from smalti.cli.terminal import finish, open_streams, say
 from smalti.cli.verify import verify
 
@@ -31,10 +37,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_MAKE, _CHECK = "Make pictures", "Check"
+_MAKE, _KEEP, _RECEIPTS, _CHECK = "Make pictures", "Keep pictures", "Receipts", "Check"
 app.command(rich_help_panel=_MAKE)(generate)
 app.command(rich_help_panel=_MAKE)(calibrate)
 app.command(rich_help_panel=_MAKE)(demo)
+app.add_typer(corpus, name="corpus", rich_help_panel=_KEEP)
+app.command(rich_help_panel=_RECEIPTS)(explain)
+app.command(rich_help_panel=_RECEIPTS)(credit)
+app.add_typer(ledger, name="ledger", rich_help_panel=_RECEIPTS)
+app.command(rich_help_panel=_RECEIPTS)(effect)
+app.command(rich_help_panel=_RECEIPTS)(match)
 app.command(rich_help_panel=_CHECK)(verify)
 app.command(rich_help_panel=_CHECK)(doctor)
 app.command(rich_help_panel=_CHECK)(bench)

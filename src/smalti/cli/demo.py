@@ -16,6 +16,7 @@ from smalti.cli.generate import Order, carry_out, run_paths, run_summary
 from smalti.cli.terminal import columns, progress, say, say_json, took
 from smalti.corpus.decode import shown
 from smalti.errors import InputError
+from smalti.receipts.match import nearest_items
 from smalti.sampling import Trace, beside_nearest, png_bytes
 from smalti.sampling.files import write_file
 
@@ -70,20 +71,6 @@ def demo(
     say(f"Finished in {took(seconds)}")
 
 
-def nearest_items(pictures: NDArray[np.uint8], items: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The item nearest to each picture: smallest sum of squared differences of pixels, the first of equal ones.
-
-    Args:
-        pictures: uint8 (S, H, W, C).
-        items: uint8 (N, H, W, C).
-
-    Returns:
-        uint8 (S, H, W, C). Tier: bitwise.
-    """
-    wide = items.astype(np.int64)
-    return np.stack([items[np.argmin(((wide - picture) ** 2).sum(axis=(1, 2, 3)))] for picture in pictures])
-
-
 def _orders(out: Path) -> tuple[Order, Order]:
     """What the demo makes, each with the words of a command that makes the same."""
     places = [out / name for name in (_DIGITS, _TEXTURE)]
@@ -127,7 +114,8 @@ def _check_folder(out: Path) -> None:
 def _write_pairs(out: Path, digits: Order, items: NDArray[np.uint8]) -> None:
     """The picture of each new digit beside its nearest training digit."""
     images = Trace.load(digits.out / "trace.safetensors").images
-    content = png_bytes(beside_nearest(images, nearest_items(images, items), columns=4))
+    item, _ = nearest_items(items, images)
+    content = png_bytes(beside_nearest(images, items[item[:, 0]], columns=4))
     place = out / _PAIRS
     if place.exists() and place.read_bytes() != content:
         raise InputError(f"'{shown(place)}' is not the picture that this demo makes: move it away")

@@ -13,19 +13,20 @@ import typer
 
 from smalti.cli import options as opt
 from smalti.cli.failures import StoppedError
+from smalti.cli.holders import remember_use
 from smalti.cli.scales import find_scales, read_scales
-from smalti.cli.sources import open_source
-from smalti.cli.terminal import columns, progress, say, say_json, tell_notes, took
+from smalti.cli.sources import check_outside, named, open_source
+from smalti.cli.terminal import columns, counted, progress, say, say_json, tell_notes, took
 from smalti.corpus.decode import shown
 from smalti.corpus.pixels import shown_size
 from smalti.engine import native
-from smalti.errors import InputError, UsageError
+from smalti.errors import InputError
 from smalti.machines import Machine
 from smalti.noise import schedule as named_schedule
 from smalti.progress import Progress, duration
 from smalti.sampling import DDIM, Request, RunRecord, write_run
 from smalti.sampling.ddim import checked_seeds
-from smalti.sampling.run import MOST_IN_GRID, picture_name
+from smalti.sampling.image_request import MOST_IN_GRID, picture_name
 
 MODES = {"L": "grey", "RGB": "RGB", "RGBA": "RGBA"}
 
@@ -138,8 +139,9 @@ def generate(
         return
     request, machine_used = made.record.request, made.machine
     say(
-        f"{_pictures(len(request.seeds))} of {shown_size(request.size)} pixels ({MODES[machine_used.corpus.mode]}) "
-        f"from {_pictures(len(machine_used.items))}, {machine_used.name} machine, {took(seconds)}"
+        f"{counted(len(request.seeds), 'picture')} of {shown_size(request.size)} pixels "
+        f"({MODES[machine_used.corpus.mode]}) from {counted(len(machine_used.items), 'picture')}, "
+        f"{machine_used.name} machine, {took(seconds)}"
     )
     say(columns(run_paths(out, request.seeds)))
 
@@ -177,8 +179,7 @@ def carry_out(order: Order, *, progress: Progress) -> Made:
     Raises:
         InputError, UsageError: what was asked for cannot be done.
     """
-    if not order.source:
-        raise UsageError("the source has an empty name: give a folder, a picture, an .npz file, or a built-in name")
+    named(order.source)
     kind = opt.read_machine(order.machine)
     wanted = read_scales(order.scales, machine=order.machine, schedule=order.schedule)
     levels = named_schedule(order.schedule)
@@ -186,11 +187,7 @@ def carry_out(order: Order, *, progress: Progress) -> Made:
         raise InputError(
             f"'{shown(order.out)}' holds a run already: choose another folder, or add --resume to finish that run"
         )
-    if Path(order.source).is_dir() and order.out.absolute().resolve().is_relative_to(Path(order.source).resolve()):
-        raise UsageError(
-            f"'{shown(order.out)}' lies in the source '{shown(Path(order.source))}', and its files would be taken for "
-            "pictures of the source next time: choose a folder outside"
-        )
+    check_outside(order.out, order.source)
     opened = open_source(order.source, size=order.size)
     tell_notes(opened.notes)
     # What can be refused is refused before a calibration, which may take long.
@@ -219,6 +216,8 @@ def carry_out(order: Order, *, progress: Progress) -> Made:
     if pairs > 600 * _PAIRS_PER_SECOND:
         long = duration(pairs / _PAIRS_PER_SECOND)
         tell_notes([f"{pairs / 1e9:,.0f} thousand million pairs of places to compare, about {long} on four cores"])
+    # Before the run, so that a stopped one is remembered too.
+    tell_notes(remember_use("run", order.out, source=order.source, digest=opened.corpus.digest))
     record = write_run(order.out, request, machine, existing=order.existing, batch=order.batch, progress=progress)
     return Made(record, machine)
 
@@ -260,7 +259,3 @@ def run_paths(folder: Path, seeds: tuple[int, ...]) -> list[tuple[str, str]]:
         (shown(folder / "trace.safetensors"), "every step, exactly"),
         (shown(folder / "run.json"), "all that decided the result"),
     ]
-
-
-def _pictures(count: int) -> str:
-    return f"{count:,} picture{'' if count == 1 else 's'}"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -16,20 +14,8 @@ from smalti.sampling import verify as verify_run
 
 
 def verify(
-    run: Annotated[
-        Path,
-        typer.Argument(metavar="RUN", help="Folder of a finished run; nothing in it is changed.", show_default=False),
-    ],
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--source",
-            metavar="PATH",
-            help="Where the pictures are now. Default: where they were.",
-            rich_help_panel=opt.PICTURES_IN,
-            show_default=False,
-        ),
-    ] = None,
+    run: opt.RunArgument,
+    source: opt.RunSourceOption = None,
     threads: opt.ThreadsOption = None,
     as_json: opt.JsonOption = False,
 ) -> None:

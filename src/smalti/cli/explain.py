@@ -1,0 +1,227 @@
+"""`smalti explain`: where the pictures of a run came from, as files, as one page, and as an answer about one pixel."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from smalti.cli import options as opt
+from smalti.cli.explain_files import Place, Writer, check_place, files_said, place_of
+from smalti.cli.explain_words import answer_of, lines_of
+from smalti.cli.holders import remember_use
+from smalti.cli.sources import check_outside
+from smalti.cli.terminal import columns, one_line, progress, say, say_json, tell_notes, took
+from smalti.corpus.decode import shown
+from smalti.errors import UsageError
+from smalti.progress import Progress
+from smalti.receipts import Receipt
+from smalti.sampling import OpenRun, open_run
+
+
+def explain(
+    run: opt.RunArgument,
+    seed: Annotated[
+        str | None,
+        typer.Option(
+            "--seed",
+            metavar="LIST|all",
+            help="Seeds of the run: 3, 0-15, 0,2,5-7, or all. Default: the first.",
+            rich_help_panel=opt.PICTURES_IN,
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="PLACE",
+            help="Folder for all of it, or one file: report.html, receipt.json, rows.parquet or rows.csv. Default: the "
+            "folder RUN-receipt; with --pixel or --by nothing is written.",
+            rich_help_panel=opt.PICTURES_OUT,
+            show_default=False,
+        ),
+    ] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option(
+            "--steps",
+            metavar="last|all|LIST",
+            help="Steps to take apart, from 0, the noisiest. Default: all; the last if nothing is written.",
+            rich_help_panel=opt.PICTURES_OUT,
+            show_default=False,
+        ),
+    ] = None,
+    top: Annotated[
+        int,
+        typer.Option(
+            "--top",
+            metavar="K",
+            min=1,
+            max=1000,
+            help="Sources and items listed for each pixel and step.",
+            rich_help_panel=opt.PICTURES_OUT,
+        ),
+    ] = 8,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            metavar="COLUMN",
+            help="Credit of groups: label, or a column of the metadata.",
+            rich_help_panel=opt.PICTURES_OUT,
+            show_default=False,
+        ),
+    ] = None,
+    pixel: Annotated[
+        str | None,
+        typer.Option(
+            "--pixel",
+            metavar="X,Y",
+            help="All sources of one pixel, from the left and from the top, both from 0, and the proof that they make "
+            "it.",
+            rich_help_panel=opt.PICTURES_OUT,
+            show_default=False,
+        ),
+    ] = None,
+    source: opt.RunSourceOption = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Write over files of the same name.",
+            rich_help_panel=opt.RUNNING,
+            show_default=False,
+        ),
+    ] = False,
+    threads: opt.ThreadsOption = None,
+    as_json: opt.JsonOption = False,
+) -> None:
+    """Say which of your pictures each pixel of a run came from: exact weights, nothing estimated."""
+    at = None if pixel is None else read_pixel(pixel)
+    place = place_of(run, out, asks=pixel is not None or by is not None)
+    chosen = read_steps(steps, writes=place.what != "nothing")
+    started = time.monotonic()
+    with opt.threads_in_use(threads):
+        check_place(place, force=force)
+        opened = open_run(run, source=source)
+        origin = opened.record.request.source if source is None else source
+        receipts = [opened.trace.of_seed(number).receipt for number in _seeds(seed, opened)]
+        _check_request(receipts, place, opened, origin, by=by, at=at, steps=chosen)
+        if place.path is not None:
+            tell_notes(remember_use("report", place.path, source=origin, digest=opened.machine.corpus.digest))
+        answers, files, notes = _carried_out(
+            opened, receipts, place, steps=chosen, top=top, by=by, at=at, bar=progress()
+        )
+    seconds = time.monotonic() - started
+    if seed is None and len(opened.trace) > 1:
+        others = len(opened.trace) - 1
+        notes = (
+            f"seed {receipts[0].sample.seed}, the first of the run: {others} more with --seed LIST or --seed all",
+            *notes,
+        )
+    if as_json:
+        written = {} if place.path is None else {"place": shown(place.path.absolute()), "files": list(files)}
+        say_json({**written, "seeds": answers, "notes": list(notes), "seconds": round(seconds, 3)})
+        return
+    tell_notes(notes)
+    for answer in answers:
+        for line in lines_of(answer, opened):
+            say(one_line(line))
+    if place.path is not None:
+        say(f"Written in {took(seconds)}")
+        say(columns(files_said(place.path, files)))
+
+
+def read_pixel(text: str) -> tuple[int, int]:
+    """Row and column from `X,Y`: column first, as on the command line.
+
+    Raises:
+        UsageError: anything else.
+    """
+    found = re.fullmatch(r"\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*", text)
+    if not found:
+        raise UsageError(
+            f"--pixel {text!r} is not a pixel: give its column and its row from the top left, both from 0, such as 12,7"
+        )
+    return int(found[2]), int(found[1])
+
+
+def read_steps(text: str | None, *, writes: bool) -> Literal["last", "all"] | tuple[int, ...]:
+    """Steps from `last`, `all`, or numbers and ranges.
+
+    Raises:
+        UsageError: anything else.
+    """
+    if text is None:
+        return "all" if writes else "last"
+    return text if text in ("last", "all") else opt.read_seeds(text, option="--steps")  # pyright: ignore[reportReturnType]
+
+
+def _seeds(text: str | None, opened: OpenRun) -> tuple[int, ...]:
+    if text is None:
+        return opened.trace.seeds[:1]
+    return opened.trace.seeds if text == "all" else tuple(dict.fromkeys(opt.read_seeds(text, option="--seed")))
+
+
+def _check_request(
+    receipts: Sequence[Receipt],
+    place: Place,
+    opened: OpenRun,
+    source: str,
+    *,
+    by: str | None,
+    at: tuple[int, int] | None,
+    steps: Literal["last", "all"] | tuple[int, ...],
+) -> None:
+    if by is not None:
+        opened.machine.corpus.values(by)
+    if not isinstance(steps, str):
+        for step in steps:
+            receipts[0].step(step)
+    if at is not None:
+        receipts[0].check_pixel(*at)
+    if place.what == "record" and len(receipts) > 1:
+        raise UsageError(
+            f"'{shown(place.path or Path())}' holds the record of one seed, and {len(receipts)} were asked for: name a "
+            "folder, which gets a file for each"
+        )
+    if place.what == "folder" and place.path is not None:
+        check_outside(place.path, source)
+
+
+def _carried_out(
+    opened: OpenRun,
+    receipts: Sequence[Receipt],
+    place: Place,
+    *,
+    steps: Literal["last", "all"] | tuple[int, ...],
+    top: int,
+    by: str | None,
+    at: tuple[int, int] | None,
+    bar: Progress,
+) -> tuple[list[dict[str, Any]], dict[str, str], tuple[str, ...]]:
+    """What is said of each seed, the files written with what each holds, and notes."""
+    from smalti.receipts.record import plan, record, steps_of
+
+    pixel_steps = {"all": range(receipts[0].steps), "last": (receipts[0].steps - 1,)}.get(str(steps), steps)
+    answers: list[dict[str, Any]] = []
+    if place.what == "nothing" and at is not None and by is None:
+        for receipt in receipts:
+            answers.append(answer_of(receipt, None, by=None, at=at, steps=pixel_steps, top=top))
+        return answers, {}, ()
+    writer = Writer(place, opened.machine.corpus, seeds=len(receipts))
+    plans = [plan(receipt, steps=steps, top=top, most=writer.most_sources) for receipt in receipts]
+    with bar.task("explaining", sum(map(steps_of, receipts, plans))) as task:
+        for receipt, chosen in zip(receipts, plans, strict=True):
+            made = record(receipt, chosen, folder=shown(opened.folder), run=opened.record, tick=task.advance)
+            answers.append(answer_of(receipt, made, by=by, at=at, steps=pixel_steps, top=top))
+            writer.add(made)
+    writer.finish()
+    notes = dict.fromkeys(note for chosen in plans for note in chosen.notes)
+    return answers, writer.files, (*notes, *writer.notes)
