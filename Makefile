@@ -33,9 +33,12 @@ test: .venv/.dev ## lint, check the types and run all tests
 bench: .venv/.smalti ## measure the engine against plain matrix products, and time real samples
 	.venv/bin/smalti bench
 	.venv/bin/python bench/mnist.py
+	.venv/bin/python bench/receipts.py
 
 studies: .venv/.smalti ## run the studies whose results the documentation shows (minutes)
 	.venv/bin/python bench/studies/consistency.py
+	.venv/bin/python bench/studies/attribution.py
+	.venv/bin/python bench/studies/novelty.py
 
 docs: .venv/.docs ## build the documentation in docs/_build/html
 	.venv/bin/python -m sphinx -W --keep-going -b html docs docs/_build/html

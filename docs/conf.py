@@ -67,13 +67,18 @@ class CommandHelp(SphinxDirective):
     """What `smalti COMMAND --help` prints, taken from the installed program."""
 
     required_arguments = 1
+    final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
         """One block of text."""
         program = Path(sys.executable).with_name("smalti")
         plain = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
         done = subprocess.run(
-            [program, self.arguments[0], "--help"], env=plain, stdin=subprocess.DEVNULL, capture_output=True, text=True
+            [program, *self.arguments[0].split(), "--help"],
+            env=plain,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
         )
         if done.returncode:
             raise self.error(f"smalti {self.arguments[0]} --help failed: {done.stderr.strip()}")
