@@ -144,6 +144,13 @@ def test_proofs_are_what_the_sums_of_the_items_say() -> None:
             assert proof == Proof(steps=3 if first is None else first + 1, first_weight=first)
 
 
+@pytest.mark.parametrize("items", [[], [99], [-1]])
+def test_a_proof_is_about_items_that_are_there(items: list[int]) -> None:
+    machine = BorderAware(corpus_of(), scales=3)
+    with pytest.raises(UsageError, match=r"a proof is about items of the corpus, at least one of 0 to 7, not \["):
+        prove(run(machine), machine, items)
+
+
 def test_a_proof_ends_at_the_first_step_with_weight() -> None:
     """Where the second step is nearly all noise, every item has weight there, and some had none before."""
     machine = Local(corpus_of(), scales=5)

@@ -21,7 +21,7 @@ from smalti.receipts import UNITS, Receipt
 from smalti.receipts import record as record_module
 from smalti.receipts.pictures import draw
 from smalti.receipts.record import plan, record, sprites, steps_of, to_json
-from smalti.receipts.rows import COLUMNS, about, rows
+from smalti.receipts.rows import COLUMNS, about, first_source, rows
 from test_receipts_weight import corpus_of, receipt_of
 
 H, W = 6, 7
@@ -272,3 +272,14 @@ def test_the_mosaic_of_one_picture_is_by_place() -> None:
     colours = {tuple(pixel) for pixel in picture.reshape(-1, 3).tolist()}
     assert {(44, 63, 168), (246, 211, 45)} <= colours
     assert picture.shape[1] > 4 * 10 * side
+
+
+def test_the_place_of_an_item_is_that_of_its_first_source() -> None:
+    rng = np.random.default_rng(5)
+    item, source = rng.integers(-1, 6, (40, 4)), rng.integers(-1, 6, (40, 7))
+    first, found = first_source(item, source)
+    for pixel in range(40):
+        for k, wanted in enumerate(item[pixel].tolist()):
+            places = [place for place, other in enumerate(source[pixel].tolist()) if other == wanted >= 0]
+            assert found[pixel, k] == bool(places)
+            assert first[pixel, k] == (places[0] if places else 0)

@@ -13,8 +13,10 @@ from cli_program import blocks
 from problems import queries
 from smalti.corpus import ImageCorpus
 from smalti.engine import Query, naive, native
+from smalti.engine.query import span_of
 from smalti.errors import InputError, UsageError
 from smalti.machines import MACHINES, BorderAware, Machine
+from smalti.noise import Level
 from smalti.receipts import UNITS, Receipt, composition
 from smalti.receipts.composition import divide
 from smalti.sampling import DDIM
@@ -216,6 +218,26 @@ def test_an_altered_trace_is_refused() -> None:
         Receipt(replace(receipt.sample, states=states), receipt.machine).at(0)
     with pytest.raises(InputError, match="step 2 of seed 0 comes out otherwise"):
         Receipt(replace(receipt.sample, mean=mean), receipt.machine).at()
+
+
+def test_items_of_very_many_equal_places_are_divided_rightly() -> None:
+    # 490,000 places of almost the largest weight each: an item's weight is beyond 63 bits.
+    images = np.stack([np.full((700, 700), value, np.uint8) for value in (100, 101)])[..., None]
+    machine = MACHINES["equivariant-local"](ImageCorpus.from_arrays(images), scales=1)
+    level = Level(0.9, 0.1, 0.99)
+    span = span_of(level)
+    q = 2 * 101 - 255
+    state = max(range(-32767, 0), key=lambda x: (x * q - round(8 * level.signal * q * q)) % span)
+    query = machine.query(np.full((1, 1, 1, 1), state, np.int16), level)
+    total = native.sums(query)
+    division = divide(query, total, keep=2)
+    own = [native.sums(replace(query, images=query.images[n : n + 1]), start=total.place) for n in (0, 1)]
+    weights = [sum(int(part.slices[0, 0, 0, 0, j]) << (15 * j) for j in range(3)) for part in own]
+    assert max(weights) > 2**63
+    # Two roundings to 53 bits and one of a quotient, in 40 bits; the first item has what is left over.
+    for units, weight in zip(division.units.tolist(), weights, strict=True):
+        assert abs(units - UNITS * weight // sum(weights)) <= 1
+    assert division.units.sum() == UNITS
 
 
 def test_too_large_a_sample_is_refused() -> None:

@@ -32,6 +32,8 @@ _LEAST_ITEMS = 16
 _LEAST_ROWS = 8
 # Bytes of sums that all threads may hold, if one state needs no more.
 _SUMS_BYTES = 256e6
+# Behind every score there is, its sign turned.
+_NO_SCORE = np.iinfo(np.int64).max
 # Bytes of a chunk of items' own sums.
 _ITEM_SUMS_BYTES = 64e6
 
@@ -170,22 +172,19 @@ def sources(
     items: NDArray[np.int64] | None = None,
     threads: int | None = None,
     target: str | None = None,
+    tick: Tick | None = None,
 ) -> Sources:
     """The `keep` best sources of each site, with exact weights; `total` are the sums of the same query. Tier: bitwise.
 
-    `items` renames the items of the query, int64 (N,). Of whole-image machines a source is the pixel of an item (or of
+    `items` renames the items of the query, int64 (N,). `tick` is called with the share of the work done since the last
+    call. Of whole-image machines a source is the pixel of an item (or of
     its circular shift) that stands at the site.
 
     Equal scores are listed by item, row and column.
     """
     if keep < 1:
         raise UsageError(f"ask for at least one source, not {keep}")
-    kept = np.zeros(query.states.shape[:3], np.int32)
-    rows = np.zeros((*kept.shape, keep, 4), np.int64)
-    for states, chunk in _chunks(query, 8 * keep):
-        for band, part in _bands(chunk):
-            found = _kernel.sources(**_arguments(part, threads, target), keep=keep)
-            kept[states, band], rows[states, band] = (f[:, band] for f in found)
+    kept, rows = _best(query, keep, threads, target, tick)
     score, item, row, column = np.moveaxis(rows, -1, 0)
     present = np.arange(keep) < kept[..., None]
     place, weight, _ = integer_weights(np.where(present, score, 0), query.span)
@@ -209,17 +208,31 @@ def nearest(
 
     `tick` is called with the share of the work done since the last call.
     """
-    best = np.full((*query.states.shape[:3], 4), -1, np.int64)
-    for part in _parts(query, 1):
-        here = best[part.states, part.rows]
-        kept, rows = _kernel.sources(**_arguments(part.query, threads, target), keep=1)
-        kept, rows = kept[:, part.rows], rows[:, part.rows, :, 0] + np.array([0, part.first, 0, 0])
-        # Shards come in the order of the items, so an equal score does not replace an earlier one.
-        better = (kept > 0) & ((here[..., 1] < 0) | (rows[..., 0] > here[..., 0]))
-        here[better] = rows[better]
+    kept, rows = _best(query, 1, threads, target, tick)
+    return np.where(kept[..., None] > 0, rows[..., 0, :], -1)
+
+
+def _best(
+    query: Query, keep: int, threads: int | None, target: str | None, tick: Tick | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many sources each site lists (B, H, W), and their score, item, row and column (B, H, W, keep, 4)."""
+    kept = np.zeros(query.states.shape[:3], np.int64)
+    rows = np.zeros((*kept.shape, keep, 4), np.int64)
+    for part in _parts(query, 8 * keep):
+        here = part.states, part.rows
+        counts, found = (f[:, part.rows] for f in _kernel.sources(**_arguments(part.query, threads, target), keep=keep))
+        found = found + np.array([0, part.first, 0, 0])
+        if part.first > 0:
+            # Shards come in the order of the items and the sort is stable, so equal scores stay in order.
+            both = np.concatenate([rows[here], found], axis=-2)
+            there = np.concatenate([np.arange(keep) < n[..., None] for n in (kept[here], counts)], axis=-1)
+            order = np.argsort(np.where(there, -both[..., 0], _NO_SCORE), axis=-1, kind="stable")[..., :keep]
+            found = np.take_along_axis(both, order[..., None], axis=-2)
+            counts = np.minimum(kept[here] + counts, keep)
+        kept[here], rows[here] = counts, found
         if tick is not None:
             tick(part.share)
-    return best
+    return kept, rows
 
 
 def item_sums(

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smalti.engine import Partial, Posterior, Query, native
-from smalti.engine.partial import SLICE_BITS
 from smalti.noise import Level
 
 __all__ = ["UNITS", "Composition", "divide"]
@@ -65,8 +64,9 @@ class Composition:
     @property
     def effective_sources(self) -> NDArray[np.float64]:
         """exp(entropy): how many sources of equal weight would spread the weight as much. float64, shape (H, W)."""
-        assert self.posterior.entropy is not None
-        return np.exp(self.posterior.entropy)
+        found = self.posterior.effective_sources
+        assert found is not None
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +108,8 @@ def divide(query: Query, total: Partial, *, keep: int, tick: Callable[[float], N
     for first, part in native.item_chunks(query):
         slices = native.item_sums(part, total.place).reshape(len(part.images), pixels, 3)
         for begin in range(0, len(slices), step):
-            low, middle, high = np.moveaxis(slices[begin : begin + step], -1, 0)
-            weight = (((high << SLICE_BITS) + middle) << SLICE_BITS) + low
+            part_sums = Partial(total.place.reshape(pixels), slices[begin : begin + step, :, None], channels=0)
+            weight = part_sums.totals()[..., 0]
             block = (weight / unit).astype(np.int64)
             units[first + begin : first + begin + len(block)] = block.sum(axis=1)
             given += block.sum(axis=0)
@@ -127,10 +127,10 @@ class _Best:
 
     def __init__(self, pixels: int, keep: int) -> None:
         self.item = np.full((pixels, keep), -1, np.int64)
-        self.weight = np.zeros((pixels, keep), np.int64)
+        self.weight = np.zeros((pixels, keep))
         self.units = np.zeros((pixels, keep), np.int64)
 
-    def add(self, first: int, weight: NDArray[np.int64], units: NDArray[np.int64]) -> None:
+    def add(self, first: int, weight: NDArray[np.float64], units: NDArray[np.int64]) -> None:
         """Takes the items first, first + 1, ... into account; both arrays have the shape (items, pixels)."""
         better = weight > self.weight[:, -1]
         at = np.flatnonzero(better.any(axis=0))
@@ -141,9 +141,13 @@ class _Best:
         starts = np.searchsorted(row, np.arange(len(at)))
         column = self.item.shape[1] + np.arange(len(row)) - starts[row]
         shape = (len(at), int(column.max()) + 1)
-        found = np.zeros((3, *shape), np.int64)
         keep = self.item.shape[1]
-        found[:, :, :keep] = self.weight[at], self.item[at], self.units[at]
-        found[:, row, column] = weight[item, at[row]], first + item, units[item, at[row]]
-        order = np.argsort(-found[0], axis=1, kind="stable")[:, :keep]
-        self.weight[at], self.item[at], self.units[at] = np.take_along_axis(found, order[None], axis=2)
+        heaviest = np.zeros(shape)
+        heaviest[:, :keep] = self.weight[at]
+        heaviest[row, column] = weight[item, at[row]]
+        found = np.zeros((2, *shape), np.int64)
+        found[:, :, :keep] = self.item[at], self.units[at]
+        found[:, row, column] = first + item, units[item, at[row]]
+        order = np.argsort(-heaviest, axis=1, kind="stable")[:, :keep]
+        self.weight[at] = np.take_along_axis(heaviest, order, axis=1)
+        self.item[at], self.units[at] = np.take_along_axis(found, order[None], axis=2)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smalti.engine.arithmetic import LN2, exp2
 from smalti.receipts.composition import UNITS
 from smalti.sampling.pictures import Canvas, tiles
 
@@ -67,7 +68,7 @@ def draw(record: Mapping[str, Any], images: NDArray[np.uint8]) -> dict[str, Canv
     listed = (len(step["pixels"]["item_units"]) // (height * width),)
     owed = np.array(step["pixels"]["items"]).reshape(height, width, *listed)[..., 0]
     share = np.array(step["pixels"]["item_units"]).reshape(height, width, *listed)[..., 0] / UNITS
-    sources = np.exp(np.array(step["pixels"]["entropy"]).reshape(height, width))
+    sources = exp2(np.array(step["pixels"]["entropy"]).reshape(height, width) / LN2)
     mosaic = _by_place(record, images) if record["run"]["corpus_items"] == 1 else _by_item(record, images, owed)
     seed = record["seed"]
     return {

@@ -6,6 +6,7 @@ meant for one pixel at a time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
@@ -78,11 +79,21 @@ class ExactPixel:
 
     @property
     def rounded(self) -> tuple[float, ...]:
-        """The mean as the posterior has it: both sums rounded to 53 bits, then the quotient, then that by 255, kept in
-        [-1, 1]. Below 2^53, where sums are not rounded, within one unit in the last place of `mean`. Shape (C,).
-        """
-        weight = float(self.weight)
-        return tuple(min(max(float(total) / weight / PIXEL_UNIT, -1.0), 1.0) for total in self.sums)
+        """The mean with the roundings of a posterior: sums slice by slice, as the engine keeps them. Shape (C,)."""
+        weight = self._total([1] * len(self.sources))
+        return tuple(
+            min(max(self._total([source.values[c] for source in self.sources]) / weight / PIXEL_UNIT, -1.0), 1.0)
+            for c in range(len(self.sources[0].values))
+        )
+
+    def _total(self, values: Sequence[int]) -> float:
+        """Sum of weight times value as `Partial.totals` rounds it."""
+        total = 0.0
+        for shift in (2 * SLICE_BITS, SLICE_BITS, 0):
+            mask = -1 if shift == 2 * SLICE_BITS else 2**SLICE_BITS - 1
+            slices = ((source.weight >> shift & mask) * v for source, v in zip(self.sources, values, strict=True))
+            total = total * 2.0**SLICE_BITS + float(sum(slices))
+        return total
 
 
 def exact(receipt: Receipt, row: int, column: int, *, step: int = -1) -> ExactPixel:

@@ -164,9 +164,7 @@ class Receipt:
             raise UsageError(f"list at least one source of each pixel, not {top}")
         query, total = self._sums(step, spread=True, tick=_part(tick, 1 / 3))
         mean, evidence, entropy, cut = finish(query, total)
-        best = native.sources(query, total, keep=top, items=self.machine.items)
-        if tick is not None:
-            tick(1 / 3)
+        best = native.sources(query, total, keep=top, items=self.machine.items, tick=_part(tick, 1 / 3))
         division = divide(query, total, keep=top, tick=_part(tick, 1 / 3))
         units = self._of_corpus(division.units)
         self._credits[step] = units

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smalti.receipts.composition import UNITS
 
@@ -76,10 +77,7 @@ def _of_step(record: Mapping[str, Any], step: Mapping[str, Any]) -> dict[str, li
     source, source_row, source_column = (
         np.array(pixels[name]).reshape(count, -1) for name in ("sources", "rows", "cols")
     )
-    # The best source of an item is the first of the pixel's list that is in it.
-    same = (item[:, :, None] == source[:, None, :]) & (item[:, :, None] >= 0)
-    first = same.argmax(axis=2)
-    found = same.any(axis=2)
+    first, found = first_source(item, source)
     best_row, best_column = (np.take_along_axis(at, first, axis=1) for at in (source_row, source_column))
     # One more place at each pixel, for the rest.
     listed = np.concatenate([item >= 0, (rest > 0)[:, None]], axis=1)
@@ -114,3 +112,18 @@ def _of_step(record: Mapping[str, Any], step: Mapping[str, Any]) -> dict[str, li
         "source_row": of_source(best_row),
         "source_column": of_source(best_column),
     }
+
+
+def first_source(item: NDArray[np.int64], source: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """For each listed item of each pixel the first of the pixel's sources that is in it, and whether there is one;
+    both (pixels, M), from items (pixels, M) and sources (pixels, K).
+    """
+    pixels, listed = source.shape
+    span = int(max(item.max(initial=0), source.max(initial=0))) + 2
+    pixel = np.arange(pixels)[:, None] * span
+    # Pixel and item as one number; `np.unique` gives the first place of each.
+    known, place = np.unique((pixel + source + 1).ravel(), return_index=True)
+    wanted = pixel + item + 1
+    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    found = (known[at] == wanted) & (item >= 0)
+    return np.where(found, place[at] % listed, 0), found

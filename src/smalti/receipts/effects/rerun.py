@@ -234,8 +234,17 @@ def prove(trace: Trace, machine: Machine, items: Iterable[int], *, progress: Pro
 
     Keyword Args:
         progress: where progress is shown.
+
+    Raises:
+        UsageError: no item, one that the corpus does not have, or a machine that did not make the trace.
     """
-    images = machine.images[np.isin(machine.items, np.fromiter(items, np.int64))]
+    trace = trace.made_by(machine)
+    chosen = sorted(set(items))
+    if not chosen or chosen[0] < 0 or chosen[-1] >= len(machine.corpus):
+        raise UsageError(
+            f"a proof is about items of the corpus, at least one of 0 to {len(machine.corpus) - 1}, not {chosen}"
+        )
+    images = machine.images[np.isin(machine.items, chosen)]
     if len(images) == 0:
         return (Proof(steps=0, first_weight=None),) * len(trace)
     first: list[int | None] = [None] * len(trace)
