@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 import smalti
 from smalti.receipts import Receipt, nearest_items
 from smalti.receipts.copies import tiling
+from smalti.receipts.correlation import pearson
 from smalti.receipts.match import inner_admission, nearest_patches
 
 ALL = 5000
@@ -86,13 +87,6 @@ def ideal(images: Pictures, seeds: Iterable[int]) -> Pictures:
     return smalti.DDIM(machine, steps=20)(seeds=list(seeds)).images
 
 
-def correlation(a: Pictures, b: Pictures) -> float:
-    """Pearson's r over the values of two pictures; 0 where one of them is flat."""
-    x, y = (v.astype(np.float64).ravel() - v.mean() for v in (a, b))
-    scale = np.sqrt((x @ x) * (y @ y))
-    return float(x @ y / scale) if scale else 0.0
-
-
 def middle(values: Iterable[float]) -> Middle:
     """Median with a bootstrap interval of 95 %."""
     found = np.array(list(values))
@@ -148,7 +142,7 @@ def study(source: Source) -> None:
     whole = samples(source.images, SEEDS)
     ideal_whole = ideal(source.images, IDEAL_SEEDS)
     source.other_seeds = float(
-        np.median([correlation(a, b) for i, a in enumerate(whole.images) for b in whole.images[:i]])
+        np.median([pearson(a, b) for i, a in enumerate(whole.images) for b in whole.images[:i]])
     )
     for n in (*SUBSETS, len(source.images)):
         row: dict[str, list[float]] = {}
@@ -158,10 +152,10 @@ def study(source: Source) -> None:
         else:
             traces = [samples(subsets[seed], [seed]) for seed in SEEDS]
             pairs = [(trace.images[0], other) for trace, other in zip(traces, whole.images, strict=True)]
-            row["r"] = [correlation(*pair) for pair in pairs]
+            row["r"] = [pearson(*pair) for pair in pairs]
             row["r^2"] = [r * r for r in row["r"]]
             row["ideal r"] = [
-                correlation(ideal(subsets[seed], [seed])[0], other)
+                pearson(ideal(subsets[seed], [seed])[0], other)
                 for seed, other in zip(IDEAL_SEEDS, ideal_whole, strict=True)
             ]
             row["ideal r^2"] = [r * r for r in row["ideal r"]]
