@@ -18,7 +18,7 @@ from PIL import Image
 
 from smalti.cli import main
 
-PROGRAM = (sys.executable, "-c", "import sys; from smalti.cli import main; sys.exit(main())")
+PROGRAM = (sys.executable, "-c", "import sys; from smalti_program import main; sys.exit(main())")
 
 
 @dataclass(frozen=True)

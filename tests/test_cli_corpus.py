@@ -167,9 +167,16 @@ def test_forgotten_pictures_stay_out_until_they_are_taken_back(store: Path, fold
     smalti("corpus", "forget", store, "1.png", "2.png", "--reason", "asked")
     again = smalti("corpus", "add", store, folder)
     assert again.out.startswith("0 items added, 4 there already; ")
-    assert "note: 2 pictures were forgotten before and left out, such as " in again.err
+    assert "note: 2 different pictures were forgotten before and left out under any name, such as " in again.err
     back = smalti("corpus", "add", store, folder, "--take-back", "--json").json
     assert (back["added"], back["digest"]) == (2, ImageCorpus.from_folder(folder).digest)
+    when = CorpusStore.open(store).events()[-1].time
+    assert "those of the log, 2 items forgotten and taken back (see smalti corpus list --removed); digest " in (
+        smalti("corpus", "verify", store).out
+    )
+    assert smalti("corpus", "list", store, "--removed").out.count(f"  taken back on {when}\n") == 2
+    smalti("corpus", "forget", store, "0.png", "--reason", "asked")
+    assert ", and nothing left of 1 item forgotten, 2 items forgotten and " in smalti("corpus", "verify", store).out
 
 
 def test_copies_under_other_names_are_said(store: Path, folder: Path) -> None:
@@ -178,6 +185,14 @@ def test_copies_under_other_names_are_said(store: Path, folder: Path) -> None:
     identity = CorpusStore.open(store).find(["copy.png"])[0].id
     done = smalti("corpus", "forget", store, "copy.png", "--reason", "x")
     assert f"note: other items have the same pixels, which stay: {identity}\n" in done.err
+    again = smalti("corpus", "add", store, folder)
+    assert again.out.startswith("0 items added, 6 there already; ")
+    assert again.err.endswith(
+        f"note: 1 picture was forgotten before and left out under any name, {identity}: see --take-back\n"
+    )
+    assert "those of the log, 1 item forgotten whose pixels another item has; " in smalti("corpus", "verify", store).out
+    failed = smalti("corpus", "forget", store, "copy.png", "--reason", "x").failure
+    assert failed.endswith("; names of what was forgotten are erased, see smalti corpus list --removed")
 
 
 @pytest.mark.parametrize(
@@ -291,6 +306,76 @@ def test_reports_and_effects_are_remembered_and_named(tmp_path: Path, store: Pat
         ("report", "rows.csv", "gone"),
         ("effect", "effect", "may hold"),
     }
+
+
+def test_reports_and_effects_of_runs_made_from_the_folder_are_found(tmp_path: Path, store: Path, folder: Path) -> None:
+    run = generate(folder, tmp_path / "made" / "run")
+    at = tmp_path / "made"
+    for words in (("explain", run, "-o", at / "receipt"), ("explain", run, "-o", at / "page.html", "--top", 1)):
+        assert smalti(*words).code == 0
+    assert smalti("explain", run, "-o", at / "one.json").code == 0
+    assert smalti("explain", run, "-o", at / "rows.csv").code == 0
+    assert smalti("effect", run, "--without", "1.png", "-o", at / "effect").code == 0
+    (at / "other.json").write_text("[1]")
+    (at / "other.html").write_text("<p>")
+    assert holders(store, "1.png") == set()
+    found = holders(store, "1.png", "--look-in", at)
+    assert ("effect", "effect", "holds") in found
+    assert {(kind, name) for kind, name, _ in found} == {
+        ("run", "run"),
+        ("report", "receipt"),
+        ("report", "page.html"),
+        ("report", "one.json"),
+        ("effect", "effect"),
+    }
+    # The pictures were never those of this store.
+    other = CorpusStore.create(
+        tmp_path / "y.smalti", ImageCorpus.from_arrays(blocks(2, size=(6, 7), seed=3)), source=""
+    )
+    assert holders(other.path, "images[0]", "--look-in", at) == set()
+
+
+def test_what_is_broken_elsewhere_is_said_without_advice_to_restore_it(tmp_path: Path, store: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "copy.smalti").write_bytes(store.read_bytes()[:5000])
+    told = smalti("corpus", "forget", store, "0.png", "--dry-run", "--look-in", tmp_path / "there").out
+    assert "copy.smalti' is damaged (" in told
+    assert "restore" not in told
+
+
+def test_forgetting_in_a_damaged_store_is_done_and_warned_of(store: Path) -> None:
+    content = bytearray(store.read_bytes())
+    pixels = library.open_images(store).images[0].tobytes()
+    name = library.open_images(store).names[-1]
+    content[content.index(pixels)] ^= 1
+    store.write_bytes(content)
+    for words in (("--dry-run",), ("--reason", "asked")):
+        done = smalti("corpus", "forget", store, name, *words)
+        assert done.code == 0
+        assert done.err == (
+            f"note: '{store}' is damaged (1 problem, see smalti corpus verify), so that what is forgotten may still "
+            "be in it: create it again, and delete this file\n"
+        )
+    assert smalti("corpus", "forget", store, CorpusStore.open(store).items()[-1].id, "--dry-run", "--json").json[
+        "problems"
+    ] == list(CorpusStore.open(store).verify().problems)
+
+
+def test_notes_speak_of_samples_only_where_some_are_made(tmp_path: Path) -> None:
+    pictures(tmp_path / "one", count=1, size=(12, 14))
+    said = "note: only one picture: every sample is composed from it alone\n"
+    assert smalti("corpus", "create", "one.smalti", "one", "--size", "7x6").err == (
+        "note: resized to 7x6 with a Lanczos filter: '0.png'\n"
+    )
+    words = ("--seeds", 0, "--steps", 2, "--scales", 3, "--size", "4x4")
+    done = smalti("generate", "one.smalti", "-o", "run", *words)
+    assert said in done.err
+    assert done.err.count("Lanczos") == 2
+    assert done.err.count("note: resized to 7x6 with a Lanczos filter, then ") == 1
+    assert (
+        said.removeprefix("note: ").rstrip()
+        in json.loads((tmp_path / "run" / "run.json").read_text())["request"]["notes"]
+    )
 
 
 def test_a_store_that_cannot_be_written_is_still_a_source(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cli_program import pictures, smalti
-from smalti.cli.credit import percent
+from smalti.cli.terminal import percent
 from smalti.corpus import CorpusStore, open_images
 from smalti.errors import InputError
 from smalti.receipts import UNITS, Ledger, Receipt
@@ -67,7 +67,7 @@ def test_credits_by_licence(run: Path, tmp_path: Path) -> None:
     assert record["ledger"] == str(tmp_path / "kept" / "ledger.sqlite")
     assert (record["samples"], record["new"], record["by"], record["export"]) == (2, 2, "licence", None)
     assert record["others"] == {"values": 0, "units": 0}
-    assert [entry["folder"] for entry in record["runs"]] == [str(run)]
+    assert [entry["folders"] for entry in record["runs"]] == [[str(run)]]
     again = smalti("credit", run, run, "--by", "licence", "--json").json
     assert (again["samples"], again["new"], again["totals"]) == (2, 0, record["totals"])
 
@@ -77,14 +77,14 @@ def test_what_is_printed(run: Path, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     lines = done.out.splitlines()
     found = owed(run, "licence")
-    assert lines[0].split() == ["licence", "share", "units", "pictures"]
+    assert lines[0].split() == ["licence", "share", "units", "samples"]
     rows = {line.split()[0]: line.split()[1:] for line in lines[1:-1]}
     assert set(rows) == {"(none)", "cc0", "cc-by", "own", "total"}
     for value, count in found.items():
         expected = [*percent(Fraction(count, 2 * PIXELS * UNITS)).split(), f"{count:,}", "2"]
         assert rows["(none)" if value is None else value] == expected
     assert rows["total"] == ["100", "%", f"{2 * PIXELS * UNITS:,}"]
-    assert lines[-1].startswith(f"2 pictures of 1 run, 2 new in the ledger '{tmp_path}/kept/ledger.sqlite', ")
+    assert lines[-1].startswith(f"2 samples of 1 run, 2 new in the ledger '{tmp_path}/kept/ledger.sqlite', ")
 
 
 def test_items_are_listed_unless_asked_otherwise_and_the_rest_is_summed(run: Path) -> None:
@@ -96,7 +96,7 @@ def test_items_are_listed_unless_asked_otherwise_and_the_rest_is_summed(run: Pat
     assert sum(units(record).values()) + record["others"]["units"] == record["units"] == 2 * PIXELS * UNITS
     done = smalti("credit", run, "--top", "2")
     lines = done.out.splitlines()
-    assert lines[0].split() == ["item", "id", "share", "units", "pictures"]
+    assert lines[0].split() == ["item", "id", "share", "units", "samples"]
     assert lines[3].startswith("4 others ")
     assert f"{record['others']['units']:,}" in lines[3]
     assert lines[1].split()[1] == record["totals"][0]["value"][:12]
@@ -203,8 +203,8 @@ def test_a_store_that_cannot_be_written_is_told_and_counted(tmp_path: Path, monk
     [
         (Fraction(0), "0 %"),
         (Fraction(1), "100 %"),
-        (Fraction(1, 10**9), "< 0.01 %"),
-        (1 - Fraction(1, 10**9), "> 99.99 %"),
+        (Fraction(1, 10**9), "<0.01 %"),
+        (1 - Fraction(1, 10**9), ">99.99 %"),
         (Fraction(1, 3), "33.33 %"),
         (Fraction(1, 1000), "0.10 %"),
         (Fraction(9999, 10000), "99.99 %"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 import smalti as library
@@ -134,13 +135,11 @@ def test_ranking(run: Path, tmp_path: Path) -> None:
         assert size == ("not run" if one.effect is None else one.effect.root_mean_square)
     done = smalti(*words, "-o", tmp_path / "out")
     assert done.code == 0, done.err
-    assert done.out.startswith("seed 1: 4 of 6 items, each run again without, which have ")
+    assert done.out.startswith("seed 1: 4 of 6 items, each run again without, with ")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["effect.json", "effect.png"]
     listed = [line.split()[3] for line in done.out.splitlines()[2:6]]
     assert listed == [opened.machine.corpus.ids[one.item][:12] for one in found.items[:4]]
-    nothing = smalti("effect", run, "--rank", "--budget", "0s", "-o", tmp_path / "nothing")
-    assert nothing.out.startswith("seed 0: 0 of 6 items")
-    assert [path.name for path in (tmp_path / "nothing").iterdir()] == ["effect.json"]
+    assert "lets no item be run" in smalti("effect", run, "--rank", "--budget", "0s", "-o", tmp_path / "no").failure
 
 
 @pytest.mark.parametrize("channels", [3, 4])
@@ -219,9 +218,73 @@ def test_pictures_that_have_moved_or_changed(run: Path, source: Path, tmp_path: 
 
 def test_budgets() -> None:
     assert read_budget("40") == Budget(40, None)
-    assert read_budget(" 0 ") == Budget(0, None)
     assert read_budget("1.5s") == Budget(None, 1.5)
     assert read_budget("60 s") == Budget(None, 60.0)
+    for text in ("0", " 0 ", "0s", "0.000s"):
+        with pytest.raises(UsageError, match="lets no item be run: give at least one"):
+            read_budget(text)
     for text in ("", "-1", "1.5", "s", "many", "1e3", "10m"):
         with pytest.raises(UsageError, match="has no meaning"):
             read_budget(text)
+
+
+def test_of_more_seeds_than_a_sheet_shows_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[str] = []
+    whole = Figure.suptitle
+    monkeypatch.setattr(Figure, "suptitle", lambda self, text, **kw: titles.append(text) or whole(self, text, **kw))
+    run = made(pictures(tmp_path / "in"), tmp_path / "run", "--seeds", "0-12")
+    assert smalti("effect", run, "--without", "0.png", "-o", tmp_path / "out").code == 0
+    assert smalti("effect", run, "--without", "0.png", "--seeds", "0-11", "-o", tmp_path / "few").code == 0
+    assert titles == ["without 1 of 6 pictures (the first 12 of 13 are shown)", "without 1 of 6 pictures"]
+
+
+def test_one_of_two_identical_pictures_has_no_effect(tmp_path: Path) -> None:
+    """All that is left of it is how a quotient of other sums is rounded."""
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 6, 7), np.uint8)
+    np.savez(tmp_path / "a.npz", images=pixels.repeat(3, axis=0))
+    run = made(tmp_path / "a.npz", tmp_path / "run")
+    record = smalti("effect", run, "--without", "images[1]", "--json").json
+    for entry in record["seeds"]:
+        assert entry["change"] == {
+            **dict.fromkeys(("mean_absolute", "root_mean_square", "largest", "pixels"), 0),
+            "r": 1,
+        }
+        assert not entry["changed"]
+
+
+@pytest.mark.parametrize("words", [("--without", "a/0.png"), ("--rank",)])
+def test_stopped_by_a_person(
+    words: tuple[str, ...], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("smalti.cli.effect.effect_of", stop)
+    monkeypatch.setattr("smalti.cli.effect.rank_items", stop)
+    done = smalti("effect", run, *words, "-o", tmp_path / "out")
+    assert (done.code, done.failure) == (130, "stopped; nothing was written: repeat the command")
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr("smalti.cli.effect.open_run", stop)
+    done = smalti("effect", run, *words, "-o", tmp_path / "out")
+    assert (done.code, done.failure) == (130, "stopped; nothing was left half written")
+
+
+def test_stopped_while_it_writes(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(path: Path, content: bytes) -> None:
+        if path.name == "effect.json":
+            raise KeyboardInterrupt
+        path.write_bytes(content)
+
+    monkeypatch.setattr("smalti.cli.effect.write_file", stop)
+    done = smalti("effect", run, "--without", "a/0.png", "-o", tmp_path / "out")
+    assert done.code == 130
+    assert "holds pictures without effect.json: repeat the command with another folder" in done.err
+
+
+def test_a_folder_that_cannot_be_made_is_found_before_the_work(someone: Path) -> None:
+    run = made(pictures(someone / "in"), someone / "run")
+    (someone / "shut").mkdir(mode=0o500)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("smalti.cli.effect.effect_of", lambda *_, **__: pytest.fail("it has begun"))
+        refused = smalti("effect", run, "--without", "0.png", "-o", someone / "shut" / "new" / "out")
+    assert (refused.code, "cannot be written" in refused.failure) == (1, True)

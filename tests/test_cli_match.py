@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cli_program import pictures, smalti, spawned
-from smalti.corpus import ImageCorpus
+from smalti.cli.holders import find_holders
+from smalti.corpus import CorpusStore, ImageCorpus
 from smalti.errors import InputError, UsageError
-from smalti.receipts.copy_check import CopyCheck, check_copies, fitting_sizes
+from smalti.receipts.copies import CopyCheck, check_copies, fitting_sizes
 
 SIZES = ("--sizes", "3,5")
 
@@ -142,7 +143,10 @@ def test_pictures_of_what_was_found(tmp_path: Path, corpus: Path) -> None:
     assert tiled.shape == (13, 14)
     assert np.array_equal(tiled[2:8, 3:9], pixels[2:8, 3:9])
     again = smalti("match", tmp_path / "new.png", "--corpus", corpus, "-o", out)
-    assert (again.code, again.failure) == (1, f"'{out}' is there already: choose a new or empty folder")
+    assert (again.code, again.failure) == (
+        1,
+        f"'{out}' is not an empty folder: choose another, or remove what is there",
+    )
 
 
 def test_pictures_of_one_name_get_folders_of_their_own(tmp_path: Path, corpus: Path) -> None:
@@ -159,6 +163,12 @@ def test_fail_above(tmp_path: Path, corpus: Path) -> None:
         done = smalti("match", own, "--corpus", corpus, *SIZES, "--fail-above", *words)
         assert done.code == code
         assert "100.0 %" in done.out
+        assert (
+            "smalti: '"
+            + str(own)
+            + "' fails: 100.0 % of it lies in windows of 5 that the corpus has as they are, more than "
+            "50.0 %.\n" in done.err
+        ) == (code == 1)
     assert smalti("match", new, "--corpus", corpus, *SIZES, "--fail-above", "0").code == 0
     assert smalti("match", new, own, "--corpus", corpus, *SIZES, "--fail-above", "0").code == 1
     assert smalti("match", own, "--corpus", corpus, "--fail-above", "2").code == 2
@@ -171,13 +181,21 @@ def test_what_cannot_be_checked(tmp_path: Path, corpus: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "tiny").mkdir()
     saved(noise(2, 2), tmp_path / "tiny" / "0.png")
+    too_small = (
+        f"'{small}' cannot be compared: not even a patch of 3 fits inside the picture of 9x2: use larger pictures"
+    )
     cases = [
-        ((small,), 2, "not even a patch of 3 fits inside the picture of 9x2: use larger pictures"),
-        ((small, "--sizes", "3"), 2, "a patch of 3 does not fit inside the picture of 9x2: use smaller sizes"),
+        ((small,), 2, too_small),
+        ((own, small), 2, too_small),
+        (
+            (small, "--sizes", "3"),
+            2,
+            f"'{small}' cannot be compared: a patch of 3 does not fit inside the picture of 9x2: use smaller sizes",
+        ),
         (
             (own, "--sizes", "3,13"),
             2,
-            "a patch of 13 does not fit inside the picture of 12x11: use smaller sizes",
+            "a patch of 13 does not fit inside the pictures of the corpus of 12x11: use smaller sizes",
         ),
         ((own, "--sizes", "4"), 2, "a patch size is an odd number of pixels, 1 or more, and 4 is not"),
         ((own, "--sizes", "3;5"), 2, "--sizes '3;5' has no meaning: give odd numbers of pixels, such as 3,5,9"),
@@ -185,7 +203,7 @@ def test_what_cannot_be_checked(tmp_path: Path, corpus: Path) -> None:
         ((gone,), 1, f"'{gone}' does not exist: check the path, or remove the link"),
         ((tmp_path / "tiny",), 1, f"'{tmp_path / 'tiny'}' is not a regular file: give a picture file"),
         ((own, "-o", corpus / "out"), 2, None),
-        ((own, "-o", own), 1, f"'{own}' is there already: choose a new or empty folder"),
+        ((own, "-o", own), 1, f"'{own}' is not an empty folder: choose another, or remove what is there"),
     ]
     for words, code, sentence in cases:
         found = smalti("match", *words, "--corpus", corpus)
@@ -268,3 +286,52 @@ def test_as_a_process_of_its_own(corpus: Path) -> None:
     assert done.code == 0, done.err
     assert "near-duplicate" in done.out
     assert "'2.png'" in done.out
+
+
+def test_a_near_duplicate_fails_where_that_is_asked_for(tmp_path: Path, corpus: Path) -> None:
+    own = item(corpus, "1.png")
+    mirror = saved(own[:, ::-1], tmp_path / "mirror.png")
+    larger = saved(own.repeat(3, axis=0).repeat(3, axis=1), tmp_path / "larger.png")
+    new = saved(noise(11, 12), tmp_path / "new.png")
+    words = ("--corpus", corpus, "--sizes", "9")
+    passed = smalti("match", mirror, larger, new, *words, "--fail-above", "0.5")
+    assert passed.code == 0
+    for path, noted in ((mirror, True), (larger, True), (new, False)):
+        assert (f"note: '{path}' is a near-duplicate, which --fail-above does not look for" in passed.err) == noted
+    failed = smalti("match", new, mirror, larger, *words, "--fail-on-near-duplicate", "-o", tmp_path / "out", "--json")
+    assert failed.code == 1
+    assert f"smalti: '{mirror}' fails: it is a near-duplicate of '1.png'; so does 1 more.\n" in failed.err
+    said = json.loads(failed.out)
+    assert said["fail"] == {"above": None, "on_near_duplicate": True}
+    near = ["it is a near-duplicate of '1.png'"]
+    assert said["failed"] == [{"picture": str(path), "why": near} for path in (mirror, larger)]
+    assert json.loads((tmp_path / "out" / "match.json").read_bytes())["failed"] == said["failed"]
+    both = smalti("match", corpus / "1.png", *words, "--fail-above", "0", "--fail-on-near-duplicate", "--json")
+    assert [len(one["why"]) for one in json.loads(both.out)["failed"]] == [2]
+    assert smalti("match", new, *words, "--fail-on-near-duplicate", "--json").json["failed"] == []
+
+
+def test_a_store_remembers_it(tmp_path: Path, corpus: Path) -> None:
+    store = tmp_path / "store.smalti"
+    assert smalti("corpus", "create", store, corpus).code == 0
+    out = tmp_path / "deep" / "out"
+    assert smalti("match", corpus / "0.png", "--corpus", store, *SIZES, "-o", out).code == 0
+    holders = find_holders(opened := CorpusStore.open(store), opened.items()[:1], look_in=())
+    assert [(holder.kind, holder.path, holder.state) for holder in holders] == [("match", str(out), "may hold")]
+
+
+def test_a_folder_that_cannot_be_made_is_found_before_the_work(someone: Path) -> None:
+    corpus = pictures(someone / "corpus", size=(11, 12))
+    (someone / "shut").mkdir(mode=0o500)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("smalti.cli.match.check_copies", lambda *_, **__: pytest.fail("it has begun"))
+        patch.setattr("smalti.cli.match._read", lambda path: pytest.fail("it has begun"))
+        refused = smalti("match", corpus / "0.png", "--corpus", corpus, "-o", someone / "shut" / "new" / "out")
+    assert (refused.code, "cannot be written" in refused.failure) == (1, True)
+
+
+def test_one_picture_is_one(tmp_path: Path, corpus: Path) -> None:
+    done = smalti("match", corpus / "0.png", "--corpus", corpus / "0.png", *SIZES)
+    assert done.code == 0
+    assert "against 1 picture of 12x11 (L)" in done.out
+    assert "every sample" not in done.err

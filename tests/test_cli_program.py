@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import NoReturn
 
@@ -271,6 +272,21 @@ def test_an_interrupted_run_says_how_to_go_on_and_ends_as_if_never_interrupted(t
     words[3] = str(tmp_path / "whole")
     assert smalti(*words).code == 0
     assert files_of(tmp_path / "run") == files_of(tmp_path / "whole")
+
+
+def test_interrupted_while_it_is_imported_the_program_just_ends(tmp_path: Path) -> None:
+    """Someone presses Ctrl-C at once: here, while a module that the program needs is imported."""
+    (tmp_path / "typer.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
+    done = spawned("--version", environment={"PYTHONPATH": str(tmp_path)})
+    assert done == Outcome(130, "", "")
+
+
+def test_the_program_starts_where_an_interruption_is_met() -> None:
+    settings = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    assert settings["project"]["scripts"] == {"smalti": "smalti_program:main"}
+    code = "import sys, smalti_program; print('smalti' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_importing_the_program_loads_nothing_heavy() -> None:

@@ -16,8 +16,6 @@ from smalti.corpus import ImageCorpus
 from smalti.corpus.decode import Picture, resized
 from smalti.errors import InputError
 
-ONE = "only one picture: every sample is composed from it alone"
-
 rng = np.random.default_rng(0)
 GREY = rng.integers(0, 256, (5, 7), np.uint8)
 COLOUR = rng.integers(0, 256, (5, 7, 3), np.uint8)
@@ -26,7 +24,7 @@ COLOUR = rng.integers(0, 256, (5, 7, 3), np.uint8)
 def read(path: Path, *, size: int | None = None) -> tuple[np.ndarray, str, tuple[str, ...]]:
     """Pixels (H, W, C), mode and notes of a file, the note on single pictures left aside."""
     corpus = ImageCorpus.from_file(path, size=size)
-    return corpus.images[0], corpus.mode, tuple(note for note in corpus.notes if note != ONE)
+    return corpus.images[0], corpus.mode, corpus.notes
 
 
 def outcome(path: Path, *, size: int | None = None) -> ImageCorpus | str:
@@ -120,7 +118,7 @@ def test_the_mode_of_a_file_is_only_an_encoding(tmp_path):
         corpus = ImageCorpus.from_file(path)
         assert corpus.mode == "L"
         assert np.array_equal(corpus.images[0, ..., 0], GREY)
-        assert corpus.notes == ((f"{note}: '{path.name}'",) if note else ()) + (ONE,)
+        assert corpus.notes == ((f"{note}: '{path.name}'",) if note else ())
         ids.add(corpus.ids)
     assert len(ids) == 1
 

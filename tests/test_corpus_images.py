@@ -230,10 +230,10 @@ def test_adding_brings_grey_and_coloured_pictures_together():
     )
 
 
-def test_one_item_and_identical_items_are_corpora_with_a_note():
+def test_one_item_is_a_corpus_and_identical_items_are_one_with_a_note():
     one = ImageCorpus.from_arrays(np.zeros((1, 1, 1), np.uint8))
     assert len(one) == 1
-    assert one.notes == ("only one picture: every sample is composed from it alone",)
+    assert one.notes == ()
     five = ImageCorpus.from_arrays(np.zeros((5, 1, 1), np.uint8))
     assert len(five) == 5
     assert five.duplicates() == ((0, 1, 2, 3, 4),)

@@ -378,3 +378,16 @@ def test_tables_and_stores_among_pictures_are_not_taken_for_pictures(folder):
     (folder / "empty").mkdir()
     (folder / "empty" / "metadata.csv").mkdir()
     assert len(ImageCorpus.from_folder(folder)) == 4
+
+
+def test_space_around_values_does_not_count(tmp_path):
+    for index, name in enumerate(("a.png", "b.png", " c.png")):
+        save(tmp_path / name, index)
+    (tmp_path / "metadata.csv").write_text("file_name, artist\na.png,Ada\n b.png , Ada \n c.png,  \n")
+    corpus = ImageCorpus.from_folder(tmp_path)
+    assert {name: dict(row) for name, row in zip(corpus.names, corpus.metadata, strict=True)} == {
+        "a.png": {"artist": "Ada"},
+        "b.png": {"artist": "Ada"},
+        " c.png": {},
+    }
+    assert len(corpus.group("artist", "Ada")) == 2

@@ -255,7 +255,7 @@ def test_what_cannot_be_forgotten_is_refused_and_nothing_changes(tmp_path):
         ([ids[1], ids[0][:9]], f"item '{ids[0][:9]}' was removed on {when} (the artist asked): nothing of it is left "
          "to remove."),
         (["nobody"], "there is no item 'nobody': give a content id, at least 8 of its first digits, or an item's exact "
-         "name."),
+         "name; names of what was forgotten are erased, see smalti corpus list --removed."),
         ([], "no item is named: give content ids, names, or a group."),
         (ids[1:], f"without all 2 of its items '{tmp_path}/x' would be empty: leave at least one, or delete the file."),
     ]:  # fmt: skip
@@ -283,6 +283,81 @@ def test_what_was_forgotten_stays_out_unless_it_is_taken_back(tmp_path):
     store.forget([gone], reason="again")
     assert len(store.removals()) == 2
     assert same(store.corpus(), left)
+
+
+def test_what_was_forgotten_by_name_stays_out_where_another_item_has_the_same_pixels(tmp_path):
+    images = noise(2)[[0, 0, 1]]
+    corpus = made(images, ["cats/tom.png", "copy/tom.png", "other.png"])
+    store = CorpusStore.create(tmp_path / "x", corpus, source="")
+    (gone,) = store.forget(["cats/tom.png"], reason="asked").ids
+    left = store.corpus()
+    assert store.removals()[0].taken_back == (None,)
+    for names in (corpus.names, ("renamed.png", "copy/tom.png", "other.png")):
+        again = store.add(made(corpus.images, names), source="")
+        assert (again.items, again.present, again.forgotten) == (0, 2, (gone,))
+        assert same(store.corpus(), left)
+    check = store.verify()
+    assert (check.sound, check.removed, check.taken_back, check.kept) == (True, 1, 0, 1)
+    # What has all of its items there has nothing left out.
+    assert store.add(left, source="").forgotten == ()
+    assert store.add(corpus, source="", forgotten="take back").items == 1
+    assert same(store.corpus(), corpus)
+    assert store.removals()[0].taken_back == (store.events()[-1].time,)
+    check = store.verify()
+    assert (check.sound, check.removed, check.taken_back, check.kept) == (True, 1, 1, 0)
+    # Taken back means that it may come again, until it is forgotten again.
+    assert store.add(made(images[:1], ["third.png"]), source="").items == 1
+    store.forget(["third.png"], reason="again")
+    assert store.add(made(images[:1], ["third.png"]), source="").forgotten == (gone,)
+    assert [len(removal.ids) for removal in store.removals()] == [1, 1]
+
+
+def test_a_name_of_different_pictures_is_refused_where_nothing_can_be_undone(tmp_path):
+    one, two = numbered(2), made(noise(3, seed=7), ["picture 0.png", "picture 0.png", "b"])
+    store = CorpusStore.create(tmp_path / "x", one, source="")
+    store.add(two, source="")
+    before = (tmp_path / "x").read_bytes()
+    ids = sorted({item.id for item in store.items() if item.name == "picture 0.png"})
+    with pytest.raises(UsageError) as caught:
+        store.forget(["picture 0.png"], reason="x")
+    some = ", ".join(identity[:16] for identity in ids)
+    assert str(caught.value) == f"'picture 0.png' is the name of 3 different pictures: give content ids ({some})."
+    assert (tmp_path / "x").read_bytes() == before
+    assert store.forget(ids[:1], reason="x").ids == (ids[0],)
+
+
+def test_the_only_item_cannot_be_forgotten(tmp_path):
+    store = CorpusStore.create(tmp_path / "x", numbered(1), source="")
+    with pytest.raises(UsageError, match=r"^without its only item '.*x' would be empty: leave at least one, or delete"):
+        store.forget(["picture 0.png"], reason="x")
+
+
+def test_what_changed_since_a_digest_is_known(tmp_path):
+    one, two = numbered(3), numbered(2, first=3)
+    store = CorpusStore.create(tmp_path / "x", one, source="")
+    store.record_use("run", tmp_path / "small", "at another size")
+    assert store.changed_since(one.digest) is store.changed_since("0" * 64) is None
+    store.add(two, source="")
+    both, added = store.state().digest, store.events()[-1]
+    assert store.changed_since(one.digest) == store.changed_since("at another size") == added
+    store.forget([two.ids[0]], reason="x")
+    assert store.changed_since(both) == store.events()[-1]
+    assert store.changed_since(one.digest) == added
+    store.forget([one.ids[0]], reason="x")
+    forgotten = store.events()[-1]
+    assert store.changed_since(one.digest) == store.changed_since("at another size") == forgotten
+    store.add(numbered(1), source="", forgotten="take back")
+    store.add(one, source="", forgotten="take back")
+    assert store.changed_since(one.digest) == added
+    assert store.changed_since(store.state().digest) is None
+
+
+def test_a_picture_resized_twice_is_told_in_one_note(tmp_path):
+    large = ImageCorpus.from_arrays(noise(2, size=(16, 16)), names=["a", "b"], size=8)
+    store = CorpusStore.create(tmp_path / "x", large, source="")
+    assert store.corpus(size=4).notes == (
+        "resized to 8x8 with a Lanczos filter, then resized to 4x4 with a Lanczos filter: 2 pictures, such as 'a'",
+    )
 
 
 def test_compacting_gives_the_space_back(tmp_path):

@@ -178,7 +178,11 @@ def amount(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    return "<0.01%" if 0 < share < 0.00005 else f"{rounded(100 * share)}%"
+    if share in (0, 1):
+        return f"{share * 100:.0f}\u00a0%"
+    if share < 0.00005:
+        return "<0.01\u00a0%"
+    return f"{rounded(100 * share)}\u00a0%" if share < 0.99995 else ">99.99\u00a0%"
 
 
 def named(name: str) -> str:
@@ -232,10 +236,12 @@ def check_panel(shown: Shown, record: Record, step: int, x: int, y: int) -> None
         f"{percent(weight)}{item['name']}row {row}, column {column}{item['id'][:8]}"
         for item, row, column, weight in sources(record, step, pixel)
     ]
-    assert shown.text("#left-out") == f"This list leaves out {percent(at['pixels']['left_out'][pixel])} of the weight."
+    full = len(sources(record, step, pixel)) == len(listed(record, at["pixels"]["sources"], pixel))
+    left_out = max(0, at["pixels"]["left_out"][pixel]) if full else 0
+    assert shown.text("#left-out") == f"This list leaves out {percent(left_out)} of the weight."
     rest = at["pixels"]["rest_units"][pixel]
     assert shown.texts("#bars li") == [
-        f"{record['items'][item]['name']}{percent(unit / UNITS)}"
+        f"{record['items'][item]['name']}{percent(unit / UNITS or 1e-300)}"
         for item, unit in zip(listed(record, at["pixels"]["items"], pixel), units, strict=True)
         if item >= 0
     ] + ([f"all other items{percent(rest / UNITS)}"] if rest else [])
@@ -504,13 +510,13 @@ def test_the_credit_table_sorts_by_any_column_by_click_and_by_key(odd: Shown) ->
     hidden = sum(units for _, units in record["steps"][3]["credits"][12:])
     assert odd.texts("#credits tfoot tr") == [
         f"{len(rows) - 12} other items{percent(share_of(record, hidden))}{hidden:,}",
-        f"All100.00%{7 * 9 * UNITS:,}",
+        f"All100\u00a0%{7 * 9 * UNITS:,}",
     ]
     odd.one("#credits-more").click()
     assert credit_rows(odd) == rows
     rest = record["steps"][3]["others"]
     assert rest == {"items": 0, "units": 0}
-    assert odd.texts("#credits tfoot tr") == [f"All100.00%{7 * 9 * UNITS:,}"]
+    assert odd.texts("#credits tfoot tr") == [f"All100\u00a0%{7 * 9 * UNITS:,}"]
 
     def number(row: tuple[str, ...], column: int) -> int:
         return int(row[column].replace(",", ""))
@@ -555,7 +561,7 @@ def test_groups_are_credited_as_the_record_says(odd: Shown, column: str) -> None
         )
         for value, units in record["steps"][2]["groups"][column]
     ]
-    assert odd.texts("#credits tfoot tr") == [f"All100.00%{7 * 9 * UNITS:,}"]
+    assert odd.texts("#credits tfoot tr") == [f"All100\u00a0%{7 * 9 * UNITS:,}"]
     odd.keys("#step", Keys.ARROW_LEFT)
     assert [row[3] for row in credit_rows(odd)] == [f"{units:,}" for _, units in record["steps"][1]["groups"][column]]
 
@@ -781,10 +787,10 @@ def test_a_record_with_gaps_is_shown_with_gaps(driver: Chrome, folder: Path, odd
     check_panel(shown, record, 3, 0, 0)
     assert len(shown.all("#sources li")) == 1
     shown.one("#credits-more").click()
-    assert shown.texts("#credits tfoot tr")[0] == "7 other items<0.01%5"
+    assert shown.texts("#credits tfoot tr")[0] == "7 other items<0.01\u00a0%5"
     assert len(shown.all("#credits .thumb.absent")) > 0
     shown.run("document.querySelector('#grouping input[value=artist]').click()")
-    assert shown.texts("#credits tfoot tr")[0] == "2 other groups<0.01%3"
+    assert shown.texts("#credits tfoot tr")[0] == "2 other groups<0.01\u00a0%3"
     assert not shown.one("#summary").is_displayed()
     shown.one("#view-match").click()
     assert shown.texts("#nearest li") == ["The corpus has no patch to compare this pixel with."]
@@ -800,6 +806,6 @@ def test_units_beyond_what_a_double_holds_are_shown_to_the_last_one(driver: Chro
     assert whole > 2**53
     shown = written(driver, folder, "large", records, machine.corpus.images).open()
     assert credit_rows(shown) == expected_items(records[0], 0)
-    assert shown.texts("#credits tfoot tr") == [f"All100.00%{whole:,}"]
+    assert shown.texts("#credits tfoot tr") == [f"All100\u00a0%{whole:,}"]
     shown.hover(96, 95).perform()
     check_panel(shown, records[0], 0, 96, 95)

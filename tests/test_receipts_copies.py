@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from problems import pictures
-from smalti.receipts import copies
-from smalti.receipts.copies import copied_region, tiling
+from smalti.receipts.copies import copied_region, region, tiling
 from smalti.receipts.match import inner_admission, nearest_patches
 
 
@@ -86,9 +85,9 @@ def test_neither_threads_nor_parts_change_the_region(monkeypatch: pytest.MonkeyP
     assert first.pixels >= 49
     for threads, values, block, first_values in (("1", 10**6, 256, 5000), ("5", 300, 3, 1), ("3", 1, 10**6, 900)):
         monkeypatch.setenv("SMALTI_THREADS", threads)
-        monkeypatch.setattr(copies, "_CHUNK_VALUES", values)
-        monkeypatch.setattr(copies, "_BLOCK", block)
-        monkeypatch.setattr(copies, "_FIRST_VALUES", first_values)
+        monkeypatch.setattr(region, "_CHUNK_VALUES", values)
+        monkeypatch.setattr(region, "_BLOCK", block)
+        monkeypatch.setattr(region, "_FIRST_VALUES", first_values)
         again = copied_region(images, picture)
         assert again is not None
         assert (again.pixels, again.item, again.displacement, again.others) == (
@@ -102,8 +101,8 @@ def test_windows_that_share_a_number_by_chance_change_nothing(monkeypatch: pytes
     images, picture = rng.integers(0, 3, (5, 8, 8, 1), np.uint8), rng.integers(0, 3, (9, 9, 1), np.uint8)
     picture[1:6, 2:7] = images[3, 2:7, 1:6]
     first = copied_region(images, picture)
-    exact = copies._codes
-    monkeypatch.setattr(copies, "_codes", lambda stack, size: exact(stack, size) % np.uint32(7))
+    exact = region._codes
+    monkeypatch.setattr(region, "_codes", lambda stack, size: exact(stack, size) % np.uint32(7))
     again = copied_region(images, picture)
     assert first is not None
     assert again is not None

@@ -107,7 +107,7 @@ def test_a_run_counts_once_however_it_comes_again(ledger: Ledger) -> None:
         run_of(corpus, seeds=[0, 1], folder="/moved/b", source="elsewhere", versions={}, command=("x",), notes=("n",))
     )
     assert (again.new, again.run, again.samples) == (0, first.run, first.samples)
-    assert [(entry.run, entry.folder) for entry in ledger.everything()] == [(first.run, "/moved/b")]
+    assert [(entry.run, entry.folders) for entry in ledger.everything()] == [(first.run, ("/moved/b",))]
     longer = ledger.enter(run_of(corpus, seeds=[1, 4, 0]))
     assert (longer.new, longer.run, len(longer.samples)) == (1, first.run, 3)
     assert set(first.samples) < set(longer.samples)
@@ -254,14 +254,47 @@ def test_runs_by_name_by_folder_and_by_item(ledger: Ledger) -> None:
     assert [one.run for one in ledger.find_runs("/runs/first")] == [first.run]
     assert [one.run for one in ledger.find_runs(second.run[:8].upper())] == [second.run]
     for text in ("/runs", second.run[:7], "0" * 64):
-        with pytest.raises(UsageError, match=r"^The ledger has no run '.*': give the folder it was last seen in, or"):
+        with pytest.raises(
+            UsageError, match=r"^The ledger has no run '.*': .* in, or at least the first 8 digits of what"
+        ):
             ledger.find_runs(text)
     for identity in corpus_of().ids:
         owing = ledger.runs_of([identity[:8]])
         assert [one.run for one in owing] == [first.run][: len(owing)]
         assert sum(len(one.samples) for one in owing) == ledger.holds([identity]).get(identity, 0)
     assert {one.run for one in ledger.runs_of([*corpus_of().ids, *corpus_of(4, seed=2).ids])} == {first.run, second.run}
-    assert ledger.runs_of(["0" * 64, "short"]) == ()
+    for name in corpus_of().names:
+        owing = [
+            ledger.runs_of([item])
+            for item, said in zip(corpus_of().ids, corpus_of().names, strict=True)
+            if said == name
+        ]
+        assert {sample for found in owing for one in found for sample in one.samples} <= {
+            sample for one in ledger.runs_of([name]) for sample in one.samples
+        }
+    for text in ("0" * 64, corpus_of().ids[0][:7], "picture"):
+        with pytest.raises(UsageError, match=r"^In the ledger there is no item '.*': give a content id, at least 8 of"):
+            ledger.runs_of([text])
+
+
+def test_each_folder_of_a_run_is_named(ledger: Ledger, tmp_path: Path) -> None:
+    """Two folders with other seeds of one run; each sample is where it was last seen, by the folder's one name."""
+    corpus = corpus_of()
+    first = run_of(corpus, seeds=[0, 1], folder=f"{tmp_path}/x/../a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "b")
+    second = run_of(corpus, seeds=[2], folder=f"{tmp_path}/link")
+    assert ledger.enter(first).folders == (f"{tmp_path}/a",)
+    assert ledger.enter(second).folders == (f"{tmp_path}/b",)
+    (whole,) = ledger.everything()
+    assert (whole.folders, len(whole.samples)) == ((f"{tmp_path}/a", f"{tmp_path}/b"), 3)
+    found = {sample.seed: Path(sample.folder).name for sample in ledger.per_sample()}
+    assert found == {0: "a", 1: "a", 2: "b"}
+    for folder in ("a", "b", "link", "b/../a"):
+        assert ledger.find_runs(str(tmp_path / folder)) == (whole,)
+    ledger.enter(dataclasses.replace(first, folder=tmp_path / "c"), seeds=[1])
+    assert ledger.everything()[0].folders == tuple(f"{tmp_path}/{name}" for name in "acb")
+    assert ledger.verify().samples == 3
 
 
 def test_pictures_without_their_metadata_erase_nothing(ledger: Ledger) -> None:
@@ -592,3 +625,21 @@ def test_where_the_ledger_is_by_default(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_ledger() == tmp_path / ".local" / "share" / "smalti" / "ledger.sqlite"
+
+
+def test_a_mark_that_another_process_made_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger.open(path, missing="create")
+    ledger.enter(run_of(corpus_of(seed=1)))
+    run = ledger.everything()[0].run
+    rewrite = File.rewrite
+
+    def rewrite_and_correct(self: File) -> None:
+        rewrite(self)
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("INSERT INTO unclean (since) VALUES ('meanwhile')")
+
+    monkeypatch.setattr(File, "rewrite", rewrite_and_correct)
+    ledger.remove(run)
+    with closing(sqlite3.connect(path)) as database:
+        assert [since for (since,) in database.execute("SELECT since FROM unclean")] == ["meanwhile"]

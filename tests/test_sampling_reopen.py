@@ -90,3 +90,31 @@ def test_a_trace_has_receipts_only_with_the_machine_that_made_it(corpus, tmp_pat
     ):
         with pytest.raises(smalti.UsageError, match="did not make this trace"):
             alone.made_by(other)
+
+
+def test_a_store_says_why_a_run_cannot_be_made_from_it_again(tmp_path, corpus):
+    store = smalti.CorpusStore.create(tmp_path / "x.smalti", corpus, source="")
+    for name, size in (("own", None), ("small", (4, 5))):
+        sampler = smalti.DDIM(smalti.BorderAware(smalti.open_images(store.path, size=size), scales=3), steps=2)
+        store.record_use("run", tmp_path / name, sampler.machine.corpus.digest)
+        write_run(tmp_path / name, Request.of(sampler, source=str(store.path), seeds=(2,)), sampler.machine)
+    more = smalti.ImageCorpus.from_arrays(np.zeros((1, 6, 7), np.uint8), names=["more"])
+    store.add(more, source="")
+    for name in ("own", "small"):
+        with pytest.raises(smalti.InputError) as caught:
+            smalti.open_run(tmp_path / name)
+        assert str(caught.value) == (
+            f"items were added to '{store.path}' on {store.events()[-1].time}, after this run was made: say where the "
+            "pictures are as they were with --source PATH"
+        )
+    store.forget([corpus.names[0]], reason="asked")
+    for name in ("own", "small"):
+        with pytest.raises(smalti.InputError) as caught:
+            smalti.open_run(tmp_path / name)
+        assert str(caught.value) == (
+            f"an item of the pictures of this run was forgotten from '{store.path}' on {store.events()[-1].time}, so "
+            "that nothing can be made again from them: keep the run as it is, or delete it"
+        )
+    other = smalti.CorpusStore.create(tmp_path / "other.smalti", more, source="")
+    with pytest.raises(smalti.InputError, match="are not those that this run was made from"):
+        smalti.open_run(tmp_path / "own", source=other.path)

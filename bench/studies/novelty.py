@@ -141,9 +141,7 @@ def study(source: Source) -> None:
     """Fills the tables of a data set."""
     whole = samples(source.images, SEEDS)
     ideal_whole = ideal(source.images, IDEAL_SEEDS)
-    source.other_seeds = float(
-        np.median([pearson(a, b) for i, a in enumerate(whole.images) for b in whole.images[:i]])
-    )
+    source.other_seeds = float(np.median([pearson(a, b) for i, a in enumerate(whole.images) for b in whole.images[:i]]))
     for n in (*SUBSETS, len(source.images)):
         row: dict[str, list[float]] = {}
         subsets = {seed: subset(source, n, seed) for seed in IDEAL_SEEDS}

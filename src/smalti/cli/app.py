@@ -20,7 +20,7 @@ from smalti.cli.demo import demo
 from smalti.cli.doctor import doctor
 from smalti.cli.effect import effect
 from smalti.cli.explain import explain
-from smalti.cli.failures import exit_code_of
+from smalti.cli.failures import INTERRUPTED, exit_code_of
 from smalti.cli.generate import generate
 from smalti.cli.ledger import ledger
 from smalti.cli.match import match
@@ -80,9 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. Nothing is raised: every failure is one sentence on standard error.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    open_streams()
     try:
+        open_streams()
         code = app(words or ["--help"], prog_name="smalti", standalone_mode=False, obj=("smalti", *words))
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt  # which Typer takes for an exit code without a word
         finish()
         return code or 0
     except BaseException as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,12 +14,12 @@ from smalti.cli.generate import MODES
 from smalti.cli.holders import Holder, find_holders
 from smalti.cli.sources import named
 from smalti.cli.terminal import columns, counted, one_line, say, say_json, tell_notes
-from smalti.corpus import BUILTIN, CorpusStore, Item, Removal, State, open_images
+from smalti.corpus import BUILTIN, Check, CorpusStore, Item, Removal, State, open_images
 from smalti.corpus.decode import shown
 from smalti.corpus.pixels import MODES as NAMES
 from smalti.corpus.pixels import shown_size
 from smalti.corpus.store.file import check_free
-from smalti.errors import UsageError
+from smalti.errors import InputError, UsageError
 
 corpus = typer.Typer(
     help="Keep pictures in one file that can forget: items by content, a log, and nothing left of what was taken out.",
@@ -72,8 +72,10 @@ def add(
     tell_notes(pictures.notes)
     done = opened.add(pictures, source=_place(source), forgotten="take back" if take_back else "leave out")
     if done.forgotten:
-        these = "1 picture was" if len(done.forgotten) == 1 else f"{len(done.forgotten):,} pictures were"
-        tell_notes([f"{these} forgotten before and left out, such as {done.forgotten[0]}: see --take-back"])
+        one = len(done.forgotten) == 1
+        these = "1 picture was" if one else f"{len(done.forgotten):,} different pictures were"
+        such = f"{'' if one else 'such as '}{done.forgotten[0]}"
+        tell_notes([f"{these} forgotten before and left out under any name, {such}: see --take-back"])
     state = opened.state()
     if as_json:
         changed = {"added": done.items, "present": done.present, "forgotten": list(done.forgotten)}
@@ -115,7 +117,7 @@ def forget(
         typer.Option(
             "--look-in",
             metavar="FOLDER",
-            help="Also look here for runs, ledgers and other stores that hold pieces of the items.",
+            help="Also look here for runs, receipts, effects, ledgers and other stores that hold pieces of the items.",
             rich_help_panel="What is left elsewhere",
             show_default=False,
         ),
@@ -138,8 +140,17 @@ def forget(
     holders = find_holders(opened, chosen, look_in=look_in or [])
     removal = None if dry_run else opened.forget(items or [], reason=reason or "", groups=groups)
     state = opened.state()
+    # What a damaged file says it has overwritten may be somewhere else in it.
+    problems = _problems(opened)
+    if problems:
+        tell_notes(
+            [
+                f"'{shown(store)}' is damaged ({counted(len(problems), 'problem')}, see smalti corpus verify), so that "
+                "what is forgotten may still be in it: create it again, and delete this file"
+            ]
+        )
     if as_json:
-        say_json(_forgotten(store, state, chosen, holders, removal))
+        say_json(_forgotten(store, state, chosen, holders, removal) | {"problems": list(problems)})
         return
     say(_table(chosen))
     if removal is not None and removal.kept:
@@ -172,7 +183,7 @@ def show(
             return
         for removal in removals:
             say(f"{removal.time}  {_items(len(removal.ids))}  {one_line(removal.reason)}")
-            say(columns(zip(removal.ids, (one_line(label or "") for label in removal.labels), strict=True)))
+            say(columns(zip(removal.ids, _after(removal), strict=True)))
         say(f"{_items(state.removed)} forgotten; {_said(store, state)}")
         return
     items = opened.items()
@@ -194,9 +205,8 @@ def verify(store: StoreArgument, as_json: opt.JsonOption = False) -> None:
         for problem in done.problems:
             say(one_line(problem))
         if done.sound:
-            gone = f", and nothing left of {_items(done.removed)} forgotten" if done.removed else ""
             say(
-                f"sound: {_items(done.items)} ({done.pictures:,} different) are those of the log{gone}; digest "
+                f"sound: {_items(done.items)} ({done.pictures:,} different) are those of the log{_gone(done)}; digest "
                 f"{done.digest}"
             )
         else:
@@ -216,6 +226,33 @@ def compact(store: StoreArgument, as_json: opt.JsonOption = False) -> None:
         say_json(_state(store, state) | {"bytes_before": done.before, "bytes_after": done.after})
         return
     say(f"{done.before:,} bytes before, {done.after:,} now; {_said(store, state)}")
+
+
+def _problems(store: CorpusStore) -> tuple[str, ...]:
+    try:
+        return store.verify().problems
+    except InputError as error:
+        return (str(error),)
+
+
+def _after(removal: Removal) -> Iterator[str]:
+    """What is told of each item forgotten: its label, and that it was taken back."""
+    for label, time in zip(removal.labels, removal.taken_back, strict=True):
+        back = [] if time is None else [f"taken back on {time}"]
+        yield "  ".join([*([one_line(label)] if label is not None else []), *back])
+
+
+def _gone(done: Check) -> str:
+    """What became of everything that was forgotten, as part of a sentence."""
+    nothing = done.removed - done.taken_back - done.kept
+    parts = [
+        f"and nothing left of {_items(nothing)} forgotten" if nothing else "",
+        f"{_items(done.kept)} forgotten whose pixels another item has" if done.kept else "",
+        f"{_items(done.taken_back)} forgotten and taken back (see smalti corpus list --removed)"
+        if done.taken_back
+        else "",
+    ]
+    return "".join(f", {part}" for part in parts if part)
 
 
 def _place(source: str) -> str:

@@ -13,7 +13,7 @@ import typer
 from smalti.cli import options as opt
 from smalti.cli.failures import StoppedError
 from smalti.cli.holders import remember_use
-from smalti.cli.terminal import counted, one_line, progress, say, say_json, tell_notes, took
+from smalti.cli.terminal import counted, one_line, percent, progress, say, say_json, tell_notes, took
 from smalti.corpus.decode import shown
 from smalti.corpus.metadata import normal
 from smalti.errors import InputError, UsageError
@@ -41,7 +41,7 @@ def credit(
         bool, typer.Option("--all", help="Count everything in the ledger, not only RUN.", show_default=False)
     ] = False,
     per_sample: Annotated[
-        bool, typer.Option("--per-sample", help="List what each picture owes, too.", show_default=False)
+        bool, typer.Option("--per-sample", help="List what each sample owes, too.", show_default=False)
     ] = False,
     top: Annotated[
         int | None,
@@ -60,7 +60,7 @@ def credit(
         typer.Option(
             "--export",
             metavar="FILE",
-            help="Write the whole list to a .parquet or .csv file; with --per-sample that of each picture.",
+            help="Write the whole list to a .parquet or .csv file; with --per-sample that of each sample.",
             rich_help_panel=opt.LEDGER,
             show_default=False,
         ),
@@ -102,12 +102,13 @@ def credit(
             book.export(export, by=by, rows="samples" if per_sample else "totals", of=chosen)
     samples = len({sample for entry in chosen for sample in entry.samples})
     count, new = len({entry.run for entry in chosen}), sum(entry.new for entry in entered)
+    places = len({folder for entry in chosen for folder in entry.folders})
     seconds = time.monotonic() - started
     if as_json:
         record: dict[str, Any] = {
             "ledger": shown(place.absolute()),
             "by": normal(by),
-            "runs": [{"run": e.run, "folder": e.folder, "samples": len(e.samples)} for e in chosen],
+            "runs": [{"run": e.run, "folders": list(e.folders), "samples": len(e.samples)} for e in chosen],
             "samples": samples,
             "new": new,
             "units_per_pixel": UNITS,
@@ -123,7 +124,8 @@ def credit(
     if totals:
         say(_table(totals, by=by, top=top or _TOP, samples="show"))
     say(
-        f"{counted(samples, 'picture')} of {counted(count, 'run')}, {new} new in the ledger "
+        f"{counted(samples, 'sample')} of {counted(count, 'run')}"
+        f"{f' in {places:,} folders' if places > count else ''}, {new:,} new in the ledger "
         f"'{shown(place.absolute())}', {took(seconds)}"
     )
     if export is not None:
@@ -199,7 +201,7 @@ def _table(totals: Sequence[Total], *, by: str, top: int, samples: Literal["show
     """Totals as aligned text. The last row is the exact sum of all, also of those that are not listed."""
     labelled = any(total.label is not None for total in totals)
     names = ["item", "id", *(["label"] if labelled else [])] if by == "item" else [normal(by)]
-    rows = [[*map(one_line, names), "share", "units", "pictures"]]
+    rows = [[*map(one_line, names), "share", "units", "samples"]]
     for total in totals[:top]:
         group = [_shown_value(total.value)]
         if by == "item":
@@ -227,16 +229,6 @@ def _aligned(rows: Sequence[Sequence[str]], *, text: int) -> str:
         ).rstrip()
         for row in rows
     )
-
-
-def percent(share: Fraction) -> str:
-    """A share in per cent, rounded to two decimals, where only nothing is `0 %` and only all is `100 %`."""
-    hundredths = round(share * 10_000)
-    if share in (0, 1):
-        return f"{int(share) * 100} %"
-    if hundredths == 0:
-        return "< 0.01 %"
-    return "> 99.99 %" if hundredths == 10_000 else f"{hundredths // 100}.{hundredths % 100:02d} %"
 
 
 def _shown_value(value: str | None) -> str:

@@ -14,9 +14,10 @@ from typing import Annotated, Any
 import typer
 
 from smalti.cli import options as opt
+from smalti.cli.failures import StoppedError
 from smalti.cli.holders import remember_use
 from smalti.cli.sources import check_new
-from smalti.cli.terminal import columns, counted, one_line, progress, say, say_json, tell_notes, took
+from smalti.cli.terminal import columns, counted, one_line, percent, progress, say, say_json, tell_notes, took
 from smalti.corpus import ImageCorpus
 from smalti.corpus.decode import shown
 from smalti.errors import UsageError
@@ -123,15 +124,18 @@ def effect(
         place = opened.record.request.source if source is None else source
         if out is not None:
             check_new(out, place)
-        if rank:
-            record, lines, files = _ranked(opened, wanted, limit, draw=out is not None, bar=progress())
-        else:
-            corpus = opened.machine.corpus
-            items = _items(corpus, without or (), without_group or ())
-            record, lines, files = _removed(opened, items, wanted, draw=out is not None, bar=progress())
-    if out is not None:
-        tell_notes(remember_use("effect", out, source=place, digest=opened.machine.corpus.digest))
-        _write(out, files, record)
+        try:
+            if rank:
+                record, lines, files = _ranked(opened, wanted, limit, draw=out is not None, bar=progress())
+            else:
+                corpus = opened.machine.corpus
+                items = _items(corpus, without or (), without_group or ())
+                record, lines, files = _removed(opened, items, wanted, draw=out is not None, bar=progress())
+            if out is not None:
+                tell_notes(remember_use("effect", out, source=place, digest=opened.machine.corpus.digest))
+                _write(out, files, record)
+        except KeyboardInterrupt:
+            raise StoppedError(_what_is_left(out)) from None
     seconds = time.monotonic() - started
     if as_json:
         folder = {} if out is None else {"folder": shown(out.absolute())}
@@ -158,9 +162,11 @@ def read_budget(text: str) -> Budget:
     """A budget from `40` (runs) or `60s` (seconds).
 
     Raises:
-        UsageError: anything else.
+        UsageError: anything else, and nothing at all.
     """
     found = re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*(s?)\s*", text)
+    if found and float(found[1]) == 0:
+        raise UsageError(f"--budget {text!r} lets no item be run: give at least one, or seconds, such as 60s")
     if not found or ("." in found[1] and not found[2]):
         raise UsageError(
             f"--budget {text!r} has no meaning: give a number of items, such as 40, or seconds, such as 60s"
@@ -183,7 +189,7 @@ def _removed(
     """Record, lines of text, and pictures by file name, of removing items together."""
     found = effect_of(opened.trace, opened.machine, items, seeds=seeds, progress=bar)
     corpus = opened.machine.corpus
-    removed = f"without {len(items):,} of {len(corpus):,} pictures"
+    removed = f"without {len(items):,} of {counted(len(corpus), 'picture')}"
     lines = [f"{removed}, {counted(len(found), 'seed')} again"]
     record = effect_record(found, opened)
     files: dict[str, bytes] = {}
@@ -215,8 +221,8 @@ def _ranked(
     sample = trace.only(trace.seeds.index(seed))
     found = rank_items(sample, machine, runs=budget.runs, seconds=budget.seconds, progress=bar)
     lines = [
-        f"seed {seed}: {found.runs:,} of {len(found.items):,} items, each run again without, which have "
-        f"{100 * found.covered:.1f} % of the sum of the one-step values"
+        f"seed {seed}: {found.runs:,} of {counted(len(found.items), 'item')}, each run again without, with "
+        f"{percent(found.covered)} of the sum of the one-step values"
     ]
     rows: list[Row] = []
     for one in found.items[:_LISTED]:
@@ -258,6 +264,12 @@ def _figures(change: Change) -> str:
         f"mean {change.mean_absolute:.3g}, rms {change.root_mean_square:.3g}, largest {change.largest:.3g} grey "
         f"levels, r {r}, {change.pixels:,} pixels differ"
     )
+
+
+def _what_is_left(out: Path | None) -> str:
+    if out is None or not out.exists() or not any(out.iterdir()):
+        return "stopped; nothing was written: repeat the command"
+    return f"stopped; '{shown(out)}' holds pictures without {_RECORD}: repeat the command with another folder"
 
 
 def _write(out: Path, files: dict[str, bytes], record: dict[str, Any]) -> None:

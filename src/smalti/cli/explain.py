@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from smalti.cli import options as opt
-from smalti.cli.explain_files import Place, Writer, check_place, files_said, place_of
-from smalti.cli.explain_words import answer_of, lines_of
+from smalti.cli.explain_files import Place, Writer, check_free, check_place, files_said, place_of
+from smalti.cli.explain_words import answer_of, lines_of, lines_of_total, total_of
+from smalti.cli.failures import StoppedError
 from smalti.cli.holders import remember_use
 from smalti.cli.sources import check_outside
 from smalti.cli.terminal import columns, one_line, progress, say, say_json, tell_notes, took
@@ -21,6 +22,9 @@ from smalti.errors import UsageError
 from smalti.progress import Progress
 from smalti.receipts import Receipt
 from smalti.sampling import OpenRun, open_run
+
+Steps = Literal["last", "all"] | tuple[int, ...] | None
+"""What --steps asks for; None: nothing."""
 
 
 def explain(
@@ -52,7 +56,8 @@ def explain(
         typer.Option(
             "--steps",
             metavar="last|all|LIST",
-            help="Steps to take apart, from 0, the noisiest. Default: all; the last if nothing is written.",
+            help="Steps to take apart, from 0, the noisiest; --by and --pixel are answered at these. Default: all are "
+            "written, and the last is answered.",
             rich_help_panel=opt.PICTURES_OUT,
             show_default=False,
         ),
@@ -73,7 +78,8 @@ def explain(
         typer.Option(
             "--by",
             metavar="COLUMN",
-            help="Credit of groups: label, or a column of the metadata.",
+            help="Print the credit of groups alone: of labels, or of a column of the metadata; with several seeds "
+            "their sum too. For more than one run see smalti credit.",
             rich_help_panel=opt.PICTURES_OUT,
             show_default=False,
         ),
@@ -83,8 +89,8 @@ def explain(
         typer.Option(
             "--pixel",
             metavar="X,Y",
-            help="All sources of one pixel, from the left and from the top, both from 0, and the proof that they make "
-            "it.",
+            help="Print all sources of one pixel alone, given by its column and its row, both from 0, and the proof "
+            "that they make it.",
             rich_help_panel=opt.PICTURES_OUT,
             show_default=False,
         ),
@@ -94,7 +100,7 @@ def explain(
         bool,
         typer.Option(
             "--force",
-            help="Write over files of the same name.",
+            help="Write over files of the same name; those of other seeds stay.",
             rich_help_panel=opt.RUNNING,
             show_default=False,
         ),
@@ -105,7 +111,7 @@ def explain(
     """Say which of your pictures each pixel of a run came from: exact weights, nothing estimated."""
     at = None if pixel is None else read_pixel(pixel)
     place = place_of(run, out, asks=pixel is not None or by is not None)
-    chosen = read_steps(steps, writes=place.what != "nothing")
+    chosen = read_steps(steps)
     started = time.monotonic()
     with opt.threads_in_use(threads):
         check_place(place, force=force)
@@ -113,11 +119,16 @@ def explain(
         origin = opened.record.request.source if source is None else source
         receipts = [opened.trace.of_seed(number).receipt for number in _seeds(seed, opened)]
         _check_request(receipts, place, opened, origin, by=by, at=at, steps=chosen)
+        beside = check_free(place, opened, [receipt.sample.seed for receipt in receipts], force=force)
         if place.path is not None:
             tell_notes(remember_use("report", place.path, source=origin, digest=opened.machine.corpus.digest))
-        answers, files, notes = _carried_out(
-            opened, receipts, place, steps=chosen, top=top, by=by, at=at, bar=progress()
-        )
+        writer = Writer(place, opened.machine.corpus, seeds=len(receipts), beside=beside)
+        try:
+            answers, notes = _carried_out(opened, receipts, writer, steps=chosen, top=top, by=by, at=at, bar=progress())
+        except KeyboardInterrupt:
+            raise StoppedError(writer.what_is_left()) from None
+    files = writer.files
+    total = total_of(answers) if by is not None and len(answers) > 1 else None
     seconds = time.monotonic() - started
     if seed is None and len(opened.trace) > 1:
         others = len(opened.trace) - 1
@@ -127,11 +138,15 @@ def explain(
         )
     if as_json:
         written = {} if place.path is None else {"place": shown(place.path.absolute()), "files": list(files)}
-        say_json({**written, "seeds": answers, "notes": list(notes), "seconds": round(seconds, 3)})
+        together = {} if total is None else {"total": total}
+        say_json({**written, "seeds": answers, **together, "notes": list(notes), "seconds": round(seconds, 3)})
         return
     tell_notes(notes)
     for answer in answers:
         for line in lines_of(answer, opened):
+            say(one_line(line))
+    if total is not None:
+        for line in lines_of_total(total):
             say(one_line(line))
     if place.path is not None:
         say(f"Written in {took(seconds)}")
@@ -152,15 +167,15 @@ def read_pixel(text: str) -> tuple[int, int]:
     return int(found[2]), int(found[1])
 
 
-def read_steps(text: str | None, *, writes: bool) -> Literal["last", "all"] | tuple[int, ...]:
-    """Steps from `last`, `all`, or numbers and ranges.
+def read_steps(text: str | None) -> Steps:
+    """Steps from `last`, `all`, or numbers and ranges; None stays None.
 
     Raises:
         UsageError: anything else.
     """
-    if text is None:
-        return "all" if writes else "last"
-    return text if text in ("last", "all") else opt.read_seeds(text, option="--steps")  # pyright: ignore[reportReturnType]
+    if text is None or text == "last" or text == "all":
+        return text
+    return opt.read_seeds(text, option="--steps")
 
 
 def _seeds(text: str | None, opened: OpenRun) -> tuple[int, ...]:
@@ -177,11 +192,11 @@ def _check_request(
     *,
     by: str | None,
     at: tuple[int, int] | None,
-    steps: Literal["last", "all"] | tuple[int, ...],
+    steps: Steps,
 ) -> None:
     if by is not None:
         opened.machine.corpus.values(by)
-    if not isinstance(steps, str):
+    if isinstance(steps, tuple):
         for step in steps:
             receipts[0].step(step)
     if at is not None:
@@ -198,30 +213,32 @@ def _check_request(
 def _carried_out(
     opened: OpenRun,
     receipts: Sequence[Receipt],
-    place: Place,
+    writer: Writer,
     *,
-    steps: Literal["last", "all"] | tuple[int, ...],
+    steps: Steps,
     top: int,
     by: str | None,
     at: tuple[int, int] | None,
     bar: Progress,
-) -> tuple[list[dict[str, Any]], dict[str, str], tuple[str, ...]]:
-    """What is said of each seed, the files written with what each holds, and notes."""
+) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """What is said of each seed, and notes; the files are written."""
     from smalti.receipts.record import plan, record, steps_of
 
-    pixel_steps = {"all": range(receipts[0].steps), "last": (receipts[0].steps - 1,)}.get(str(steps), steps)
+    count = receipts[0].steps
+    asked = range(count) if steps == "all" else (count - 1,) if steps is None or steps == "last" else steps
     answers: list[dict[str, Any]] = []
-    if place.what == "nothing" and at is not None and by is None:
-        for receipt in receipts:
-            answers.append(answer_of(receipt, None, by=None, at=at, steps=pixel_steps, top=top))
-        return answers, {}, ()
-    writer = Writer(place, opened.machine.corpus, seeds=len(receipts))
-    plans = [plan(receipt, steps=steps, top=top, most=writer.most_sources) for receipt in receipts]
+    if not writer.writes:
+        with bar.task("explaining", len(receipts) * len(asked)) as task:
+            for receipt in receipts:
+                answers.append(answer_of(receipt, None, by=by, at=at, steps=asked, top=top, tick=task.advance))
+        return answers, ()
+    kept = "all" if steps is None else steps
+    plans = [plan(receipt, steps=kept, top=top, most=writer.most_sources) for receipt in receipts]
     with bar.task("explaining", sum(map(steps_of, receipts, plans))) as task:
         for receipt, chosen in zip(receipts, plans, strict=True):
             made = record(receipt, chosen, folder=shown(opened.folder), run=opened.record, tick=task.advance)
-            answers.append(answer_of(receipt, made, by=by, at=at, steps=pixel_steps, top=top))
+            answers.append(answer_of(receipt, made, by=by, at=at, steps=asked, top=top))
             writer.add(made)
     writer.finish()
     notes = dict.fromkeys(note for chosen in plans for note in chosen.notes)
-    return answers, writer.files, (*notes, *writer.notes)
+    return answers, (*notes, *writer.notes)

@@ -1,21 +1,26 @@
-"""What `smalti explain` says of a sample: figures of the last step as values for JSON, and in words."""
+"""What `smalti explain` says of a sample, as values for JSON and in words: figures of the last step, or, where these
+are asked for, groups or a pixel at some steps, and nothing else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from smalti.cli.terminal import columns, counted
+from smalti.cli.terminal import counted, percent
 from smalti.corpus.decode import shown
 from smalti.corpus.pixels import shown_size
 from smalti.receipts import UNITS, ExactPixel, Receipt, exact
 from smalti.sampling import OpenRun
 from smalti.sampling.image_request import picture_name
 
-# Items and groups that are said of each picture.
-_LISTED = 8
+# Items and groups that are said of each picture, and groups that are said where they were asked for.
+_LISTED, _GROUPS = 8, 20
+
+# What a proof is of, where a pixel has more than one value.
+_CHANNELS = {1: ("",), 3: (" of red", " of green", " of blue"), 4: (" of red", " of green", " of blue", " of opacity")}
 
 
 def answer_of(
@@ -24,42 +29,81 @@ def answer_of(
     *,
     by: str | None,
     at: tuple[int, int] | None,
-    steps: Iterable[int],
+    steps: Sequence[int],
     top: int,
+    tick: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """What is said of a seed: figures of the last step from its record, and a pixel at all steps asked for.
+    """What is said of a seed: the groups or the pixel asked about at the steps asked for, or figures of the last step.
 
     Args:
         receipt: the receipt.
-        made: its record; None where only a pixel was asked about.
+        made: its record; None where nothing is written.
 
     Keyword Args:
-        by: the only column to count groups by; all of them unless given.
+        by: a column to count groups by.
         at: row and column of a pixel to say the sources of.
-        steps: the steps to say them at.
-        top: how many of them.
+        steps: the steps to say either at.
+        top: how many sources.
+        tick: called after each step.
     """
     sample = receipt.sample
-    said: dict[str, Any] = {
-        "seed": sample.seed,
-        "picture": picture_name(sample.seed),
-        "step": receipt.steps - 1,
-        "patch_size": receipt.patch_size(),
-    }
-    if made is not None:
-        said |= _figures(receipt, made, by)
+    said: dict[str, Any] = {"seed": sample.seed, "picture": picture_name(sample.seed)}
+    if by is None and at is None:
+        assert made is not None
+        return said | _figures(receipt, made)
+    groups: list[dict[str, Any]] = []
+    pixel: list[dict[str, Any]] = []
+    for step in steps:
+        if by is not None:
+            groups.append(_groups(receipt.by(by, step=step), receipt, step=step))
+        if at is not None:
+            pixel.append(_pixel(receipt, exact(receipt, *at, step=step), top))
+        tick(1)
+    if by is not None:
+        said["by"] = {"column": by, "steps": groups}
     if at is not None:
-        said["pixel"] = [_pixel(receipt, exact(receipt, *at, step=step), top) for step in steps]
+        said["pixel"] = pixel
     return said
 
 
-def _figures(receipt: Receipt, made: Mapping[str, Any], by: str | None) -> dict[str, Any]:
+def total_of(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The groups of several seeds of one run together, step by step: the exact sums of their units."""
+    first = answers[0]["by"]
+    steps: list[dict[str, Any]] = []
+    for place, at in enumerate(first["steps"]):
+        units: dict[str | None, int] = {}
+        for answer in answers:
+            for group in answer["by"]["steps"][place]["groups"]:
+                units[group["value"]] = units.get(group["value"], 0) + group["units"]
+        whole = sum(units.values())
+        order = sorted(units.items(), key=lambda group: (-group[1], group[0] is not None, group[0] or ""))
+        steps.append({**at, "units": whole, "groups": _shares(order, whole)})
+    return {"column": first["column"], "pictures": len(answers), "steps": steps}
+
+
+def _groups(units: Mapping[str | None, int], receipt: Receipt, *, step: int) -> dict[str, Any]:
+    return {
+        "step": step,
+        "finished": step == receipt.steps - 1,
+        "patch_size": receipt.patch_size(step),
+        "units": receipt.whole_units,
+        "groups": _shares(units.items(), receipt.whole_units),
+    }
+
+
+def _shares(groups: Iterable[tuple[str | None, int]], whole: int) -> list[dict[str, Any]]:
+    return [{"value": value, "units": units, "share": units / whole} for value, units in groups]
+
+
+def _figures(receipt: Receipt, made: Mapping[str, Any]) -> dict[str, Any]:
     step = made["steps"][-1]
     pixels, items, whole = step["pixels"], made["items"], receipt.whole_units
     area = made["run"]["size"][0] * made["run"]["size"][1]
     share = np.array(pixels["item_units"]).reshape(area, -1)[:, 0] / UNITS
     rms = np.array([value for value in made["match"]["rms"] if value is not None])
     return {
+        "step": receipt.steps - 1,
+        "patch_size": receipt.patch_size(),
         "weight": {
             "units": whole,
             "items": [
@@ -81,12 +125,7 @@ def _figures(receipt: Receipt, made: Mapping[str, Any], by: str | None) -> dict[
             "nearest_patch_rms": _spread_of(rms) if len(rms) else None,
             "nearest_items": [{**_item(items[item]), "rms": value} for item, value in made["match"]["whole"][:3]],
         },
-        "groups": {
-            column: [
-                {"value": value, "units": units, "share": units / whole} for value, units in receipt.by(column).items()
-            ]
-            for column in (made["columns"] if by is None else [by])
-        },
+        "groups": {column: _shares(receipt.by(column).items(), whole) for column in made["columns"]},
     }
 
 
@@ -136,36 +175,62 @@ def _pixel(receipt: Receipt, found: ExactPixel, top: int) -> dict[str, Any]:
 def lines_of(answer: Mapping[str, Any], opened: OpenRun) -> Iterable[str]:
     """The answer in words."""
     request = opened.record.request
+    last = request.steps - 1
+    of_all = "" if "step" not in answer else f", {_step(answer, last)}"
     yield (
-        f"{shown(opened.folder / answer['picture'])}: {shown_size(request.size)} pixels, {request.machine} machine, "
-        f"step {answer['step']} of {request.steps - 1} (the finished picture), {_windows(answer['patch_size'])}"
+        f"{shown(opened.folder / answer['picture'])}: {shown_size(request.size)} pixels, {request.machine} machine"
+        f"{of_all}"
     )
-    if "pixel" in answer:
-        for found in answer["pixel"]:
-            yield from _pixel_lines(found)
-    if "weight" not in answer:
-        return
+    if "by" in answer:
+        yield from _group_lines(answer["by"])
+    for found in answer.get("pixel", ()):
+        yield from _pixel_lines(found)
+    if "weight" in answer:
+        yield from _figure_lines(answer, items=len(opened.machine.items))
+
+
+def lines_of_total(total: Mapping[str, Any]) -> Iterable[str]:
+    """The groups of several seeds together, in words."""
+    yield f"All {counted(total['pictures'], 'picture')} together"
+    yield from _group_lines(total)
+
+
+def _group_lines(said: Mapping[str, Any]) -> Iterable[str]:
+    for at in said["steps"]:
+        yield f"By {said['column']}, weight at {_step(at, at['step'] if at['finished'] else None)}"
+        groups = at["groups"]
+        rows = [(percent(group["share"]), _value(group["value"])) for group in groups[:_GROUPS]]
+        if len(groups) > _GROUPS:
+            rest = groups[_GROUPS:]
+            share = sum(group["units"] for group in rest) / at["units"]
+            rows.append((percent(share), f"{counted(len(rest), 'other group')}, all with --json"))
+        yield from _rows(rows)
+
+
+def _figure_lines(answer: Mapping[str, Any], *, items: int) -> Iterable[str]:
     weight = answer["weight"]
-    yield f"Weight: {weight['items_with_weight']:,} of {len(opened.machine.items):,} items have some; most have"
-    yield from columns([(_percent(item["share"]), _named(item)) for item in weight["items"]]).split("\n")
-    rest = weight["items_with_weight"] - len(weight["items"])
+    some = weight["items_with_weight"]
+    yield f"Weight: {some:,} of {counted(items, 'item')} {'has' if some == 1 else 'have'} some; most by"
+    rows = [(percent(item["share"]), _named(item)) for item in weight["items"]]
+    rest = some - len(weight["items"])
     if rest:
-        share = 1 - sum(item["units"] for item in weight["items"]) / weight["units"]
-        yield f"  {_percent(share)}  {counted(rest, 'other item')}"
+        units = weight["units"] - sum(item["units"] for item in weight["items"])
+        rows.append((percent(units / weight["units"]), counted(rest, "other item")))
+    yield from _rows(rows)
     for column, groups in answer["groups"].items():
-        said = [f"{_value(group['value'])} ({_percent(group['share']).strip()})" for group in groups[:_LISTED]]
+        said = [f"{_value(group['value'])} ({percent(group['share'])})" for group in groups[:_LISTED]]
         more = f", and {len(groups) - _LISTED:,} more" if len(groups) > _LISTED else ""
         yield f"By {column}: {', '.join(said)}{more}"
     pixels = answer["pixels"]
     effective, owed, left = pixels["effective_sources"], pixels["top_item_share"], pixels["left_out"]
     yield (
         f"Effective sources of a pixel: median {effective['median']:,.1f}, mean {effective['mean']:,.1f}, most "
-        f"{effective['most']:,.1f}; the sources listed leave out {_percent(left['mean']).strip()} of the weight, at "
-        f"most {_percent(left['most']).strip()}"
+        f"{effective['most']:,.1f}; the sources listed leave out {percent(left['mean'])} of the weight, at most "
+        f"{percent(left['most'])}"
     )
     yield (
-        f"Copy map: a pixel owes {_percent(owed['mean']).strip()} to one item on average; "
-        f"{pixels['mostly_one_item']:,} of {pixels['pixels']:,} owe more than half to one"
+        f"Copy map: a pixel owes {percent(owed['mean'])} to one item on average; {pixels['mostly_one_item']:,} of "
+        f"{pixels['pixels']:,} owe more than half to one"
     )
     yield from _match_line(answer["match"])
 
@@ -189,27 +254,29 @@ def _pixel_lines(found: Mapping[str, Any]) -> Iterable[str]:
     many = len(found["sources"]) + found["others"]["sources"]
     value = " ".join(map(str, found["value"]))
     yield (
-        f"Pixel {found['x']},{found['y']} at step {found['step']} ({_windows(found['patch_size'])}) has the value "
+        f"Pixel at {_place(found)}, step {found['step']} ({_windows(found['patch_size'])}), has the value "
         f"{value} and {counted(many, 'source')}; weights are whole numbers that sum to "
         f"{found['weight']:,}"
     )
     rows = [
         (
             f"{source['weight']:,}",
-            f"{_percent(source['share'])}  value {' '.join(map(str, source['value']))} at {source['x']},{source['y']} "
-            f"of {_named(source)}",
+            f"{percent(source['share']):>8}  value {' '.join(map(str, source['value']))} at {_place(source)} of "
+            f"{_named(source)}",
         )
         for source in found["sources"]
     ]
     if found["others"]["sources"]:
         others = found["others"]
-        rows.append((f"{others['weight']:,}", f"{_percent(others['weight'] / found['weight'])}  all others"))
-    wide = max(len(left) for left, _ in rows)
-    yield from columns((left.rjust(wide), right) for left, right in rows).split("\n")
-    for total, mean, value in zip(found["weighted_sums"], found["mean"], found["value"], strict=True):
+        rows.append((f"{others['weight']:,}", f"{percent(others['weight'] / found['weight']):>8}  all others"))
+    yield from _rows(rows)
+    channels = _CHANNELS[len(found["value"])]
+    for channel, total, mean, value in zip(
+        channels, found["weighted_sums"], found["mean"], found["value"], strict=True
+    ):
         yield (
-            f"Proof: sum of weight x q = {total:,}, with q = 2 value - 255; divided by 255 x {found['weight']:,} it is "
-            f"{mean!r}, the mean that this step has, and rounded to a pixel {value}"
+            f"Proof{channel}: sum of weight x q = {total:,}, with q = 2 value - 255; divided by 255 x "
+            f"{found['weight']:,} it is {mean!r}, the mean that this step has, and rounded to a pixel {value}"
         )
 
 
@@ -226,5 +293,16 @@ def _value(value: str | None) -> str:
     return "(none)" if value is None else value
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:6.2f} %"
+def _place(found: Mapping[str, Any]) -> str:
+    return f"column {found['x']}, row {found['y']}"
+
+
+def _step(at: Mapping[str, Any], last: int | None) -> str:
+    finished = " (the finished picture)" if at["step"] == last else ""
+    return f"step {at['step']}{finished}, {_windows(at['patch_size'])}"
+
+
+def _rows(rows: Sequence[tuple[str, str]]) -> Iterable[str]:
+    """Two columns, the numbers to the right."""
+    wide = max(len(left) for left, _ in rows)
+    return (f"  {left.rjust(wide)}  {right}" for left, right in rows)

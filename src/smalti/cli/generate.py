@@ -189,7 +189,10 @@ def carry_out(order: Order, *, progress: Progress) -> Made:
         )
     check_outside(order.out, order.source)
     opened = open_source(order.source, size=order.size)
-    tell_notes(opened.notes)
+    notes = opened.notes
+    if len(opened.corpus) == 1:
+        notes = (*notes, "only one picture: every sample is composed from it alone")
+    tell_notes(notes)
     # What can be refused is refused before a calibration, which may take long.
     checked_seeds(order.seeds)
     tried = kind(opened.corpus, scales=1 if opt.has_patches(order.machine) else None, label=order.label)
@@ -209,7 +212,7 @@ def carry_out(order: Order, *, progress: Progress) -> Made:
         source=opened.place,
         seeds=order.seeds,
         size=order.output_size,
-        notes=(*opened.notes, *found.notes),
+        notes=(*notes, *found.notes),
         command=order.command,
     )
     pairs = pairs_to_compare(machine, request)

@@ -1,8 +1,10 @@
-"""What still holds pieces of a corpus item: runs, ledgers and other stores that were made earlier."""
+"""What still holds pieces of a corpus item: runs, receipts, effects, ledgers and other stores made earlier."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,26 +21,38 @@ from smalti.sampling import RunRecord, read_run
 
 RECORD = "run.json"
 
+_DRAWN: dict[str, Literal["report", "effect"]] = {
+    "smalti.receipt": "report",
+    "smalti.effect": "effect",
+    "smalti.effect-ranking": "effect",
+}
+"""What a file is, by the name of its format."""
+
+_IN_FOLDER = re.compile(r"report\.html|[0-9]{6,}\.receipt\.json|effect\.json")
+"""Names that files have in a folder made by one command."""
+
+_IN_PAGE = re.compile(r'<script type="application/json" class="receipt"[^>]*>(.*?)</script>', re.DOTALL)
+
 
 @dataclass(frozen=True)
 class Holder:
     """Something made earlier.
 
     Attributes:
-        kind: "run" (a folder), "ledger" or "store" (a file), "report" or "effect" (a folder or a file of either).
+        kind: "run" (a folder), "ledger" or "store" (a file), "report", "effect" or "match" (a folder or a file).
         path: where it is, absolute.
         state: "holds" pieces of the items; "may hold" them, where that cannot be told; "gone" from where it was.
         why: what is known, as the end of a sentence.
     """
 
-    kind: Literal["run", "ledger", "store", "report", "effect"]
+    kind: Literal["run", "ledger", "store", "report", "effect", "match"]
     path: str
     state: Literal["holds", "may hold", "gone"]
     why: str
 
 
 def remember_use(
-    kind: Literal["run", "ledger", "report", "effect"], path: Path, *, source: str, digest: str
+    kind: Literal["run", "ledger", "report", "effect", "match"], path: Path, *, source: str, digest: str
 ) -> tuple[str, ...]:
     """Tells the corpus store that a source is, if it is one, what is made from it; best before anything is made.
 
@@ -78,6 +92,7 @@ def find_holders(store: CorpusStore, items: Sequence[Item], *, look_in: Iterable
     Raises:
         InputError: a folder cannot be listed, or the store cannot be read.
     """
+    items = tuple(items)
     found: dict[tuple[str, str], Holder | None] = {}
     for use in store.uses_of(item.id for item in items):
         path = Path(use.path)
@@ -99,6 +114,9 @@ def find_holders(store: CorpusStore, items: Sequence[Item], *, look_in: Iterable
             found[key] = _run(store, items, path.absolute(), None)
         elif kind == "ledger":
             found[key] = _ledger(items, path.absolute(), None)
+        elif kind == "drawn":
+            for one in _read_drawn(store, items, path.absolute()):
+                _note_drawn(found, one)
         elif not path.samefile(store.path):
             found[key] = _store(items, path.absolute())
     return tuple(sorted(filter(None, found.values()), key=lambda one: (one.kind, one.path)))
@@ -108,6 +126,11 @@ def _real(path: Path) -> str:
     return os.path.realpath(path)
 
 
+def _cause(error: SmaltiError) -> str:
+    """What is wrong, without what to do about it: of something that may go, that advice would be odd."""
+    return str(error).rpartition(": ")[0]
+
+
 def _run(store: CorpusStore, items: Sequence[Item], folder: Path, use: Use | None) -> Holder | None:
     path = shown(folder)
     if not (folder / RECORD).exists():
@@ -115,7 +138,7 @@ def _run(store: CorpusStore, items: Sequence[Item], folder: Path, use: Use | Non
     try:
         request = (record := read_run(folder)).request
     except SmaltiError as error:
-        return Holder("run", path, "may hold", f"its record cannot be read: {error}")
+        return Holder("run", path, "may hold", f"its record cannot be read: {_cause(error)}")
     # A run with a label has nothing of items with others.
     ids = {item.id for item in items if request.label is None or item.label == request.label}
     held = store.contained(ids, digest=request.corpus_digest)
@@ -141,7 +164,7 @@ def _ledger(items: Sequence[Item], file: Path, use: Use | None) -> Holder | None
     try:
         held = Ledger.open(file).holds(item.id for item in items)
     except SmaltiError as error:
-        return Holder("ledger", path, "may hold", f"it cannot be read: {error}")
+        return Holder("ledger", path, "may hold", f"it cannot be read: {_cause(error)}")
     if not held:
         return None
     samples = counted(sum(held.values()), "credit")
@@ -150,8 +173,9 @@ def _ledger(items: Sequence[Item], file: Path, use: Use | None) -> Holder | None
 
 
 def _drawn(path: Path, use: Use) -> Holder:
-    """A report or effect: which items are in its pictures and tables depends on what was asked for."""
-    kind: Literal["report", "effect"] = "report" if use.kind == "report" else "effect"
+    """A report, effect or match: which items are in its pictures and tables depends on what was asked for."""
+    kinds: dict[str, Literal["report", "effect", "match"]] = {"effect": "effect", "match": "match"}
+    kind = kinds.get(use.kind, "report")
     if not path.exists():
         return Holder(kind, shown(path), "gone", f"there is no {kind} any more")
     return Holder(kind, shown(path), "may hold", f"pictures, names and weights of items, made on {use.time}")
@@ -161,12 +185,49 @@ def _store(items: Sequence[Item], file: Path) -> Holder | None:
     try:
         there = {item.id for item in CorpusStore.open(file).items()}
     except SmaltiError as error:
-        return Holder("store", shown(file), "may hold", f"it cannot be read: {error}")
+        return Holder("store", shown(file), "may hold", f"it cannot be read: {_cause(error)}")
     held = there.intersection(item.id for item in items)
     return Holder("store", shown(file), "holds", f"{counted(len(held), 'item')}, whole") if held else None
 
 
-def _walk(folder: Path) -> Iterator[tuple[Literal["run", "ledger", "store"], Path]]:
+def _read_drawn(store: CorpusStore, items: Sequence[Item], file: Path) -> Iterator[Holder]:
+    """The receipt or effect that a JSON file or page holds, if items were among the pictures that it is about."""
+    try:
+        texts = [file.read_text(encoding="utf-8")]
+    except (OSError, UnicodeDecodeError):
+        return
+    if file.suffix.lower() == ".html":
+        texts = _IN_PAGE.findall(texts[0])
+    for text in texts:
+        try:
+            record = json.loads(text)
+            kind = _DRAWN[record["format"].partition("/")[0]]
+            run = record["run"]
+            label, digest, source = run["label"], str(run["corpus_digest"]), str(run["source"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue
+        ids = {item.id for item in items if label is None or item.label == label}
+        held = store.contained(ids, digest=digest)
+        listed = counted(sum(identity in text for identity in ids), "item")
+        # Made in a folder with others, which tell of the same run.
+        place = shown(file.parent if _IN_FOLDER.fullmatch(file.name) else file)
+        if held and any(identity in text for identity in held):
+            yield Holder(kind, place, "holds", f"pictures, names or weights of {listed}")
+        elif held:
+            yield Holder(kind, place, "may hold", "it was made from them, and does not list them by name")
+        elif held is None and ids and Path(source).exists() and Path(source).samefile(store.path):
+            yield Holder(kind, place, "may hold", "made from the pictures at another size")
+
+
+def _note_drawn(found: dict[tuple[str, str], Holder | None], one: Holder) -> None:
+    """Keeps what says most of several files of one folder, and of what the store remembers."""
+    key = (one.kind, _real(Path(one.path)))
+    known = found.get(key)
+    if known is None or (known.state != "holds" and one.state == "holds"):
+        found[key] = one
+
+
+def _walk(folder: Path) -> Iterator[tuple[Literal["run", "ledger", "store", "drawn"], Path]]:
     """Everything in a folder and below it that could hold pieces; links to folders are not followed."""
     if not folder.is_dir():
         raise InputError(f"'{shown(folder)}' is no folder: give one to look in")
@@ -181,6 +242,8 @@ def _walk(folder: Path) -> Iterator[tuple[Literal["run", "ledger", "store"], Pat
             file = Path(place) / name
             if name == RECORD:
                 yield "run", file.parent
+            elif file.suffix.lower() in (".json", ".html") and file.is_file():
+                yield "drawn", file
             elif file.is_file():
                 try:
                     mark = mark_of(file)

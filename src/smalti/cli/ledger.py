@@ -36,9 +36,9 @@ def show(
         list[str] | None,
         typer.Option(
             "--item",
-            metavar="ID",
-            help="Only pictures that owe something to this item: its content id, or the first 8 or more digits. May be "
-            "given several times.",
+            metavar="ITEM",
+            help="Only samples that owe something to this item: its content id, the first 8 or more digits of it, or "
+            "its exact name. May be given several times.",
             show_default=False,
         ),
     ] = None,
@@ -52,7 +52,7 @@ def show(
         say_json(_about(book) | {"runs": [_entry(entry) for entry in entries]})
         return
     if entries:
-        say(columns((entry.run[:16], f"{_pictures(entry)}  {one_line(entry.folder)}") for entry in entries))
+        say(columns((entry.run[:16], f"{_samples(entry)}  {one_line(', '.join(entry.folders))}") for entry in entries))
     say(f"{counted(len(entries), 'run')} in the ledger '{shown(book.path.absolute())}'")
 
 
@@ -82,18 +82,19 @@ def remove(
         say_json(_about(book) | {"done": not dry_run, "runs": [_entry(entry) for entry in entries]})
         return
     for entry in entries:
-        say(f"{_pictures(entry)} of '{one_line(entry.folder)}' {'would be taken' if dry_run else 'taken'} out")
+        folders = ", ".join(f"'{one_line(folder)}'" for folder in entry.folders)
+        say(f"{_samples(entry)} of {folders} {'would be taken' if dry_run else 'taken'} out")
 
 
 @ledger.command()
 def verify(place: opt.LedgerOption = None, as_json: opt.JsonOption = False) -> None:
-    """Check everything: structure, runs, and that the credits of each picture are those entered; exit code 1 if not."""
+    """Check everything: structure, runs, and that the credits of each sample are those entered; exit code 1 if not."""
     book = _opened(place)
     found = book.verify()
     if as_json:
         say_json(_about(book) | asdict(found))
         return
-    say(f"sound: {counted(found.runs, 'run')}, {counted(found.samples, 'picture')}, {counted(found.credits, 'credit')}")
+    say(f"sound: {counted(found.runs, 'run')}, {counted(found.samples, 'sample')}, {counted(found.credits, 'credit')}")
 
 
 def _opened(place: Path | None) -> Ledger:
@@ -115,8 +116,8 @@ def _about(book: Ledger) -> dict[str, Any]:
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
-    return {"run": entry.run, "folder": entry.folder, "samples": len(entry.samples)}
+    return {"run": entry.run, "folders": list(entry.folders), "samples": len(entry.samples)}
 
 
-def _pictures(entry: Entry) -> str:
-    return counted(len(entry.samples), "picture")
+def _samples(entry: Entry) -> str:
+    return counted(len(entry.samples), "sample")

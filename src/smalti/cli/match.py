@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 
 from smalti.cli import options as opt
 from smalti.cli.failures import StoppedError
-from smalti.cli.sources import Source, open_source
+from smalti.cli.holders import remember_use
+from smalti.cli.match_words import TILES_WITHIN, say_many, say_one, share_of_pixels
+from smalti.cli.sources import Source, check_new, open_source
 from smalti.cli.terminal import columns, one_line, progress, say, say_json, tell_notes, took
 from smalti.corpus import ImageCorpus
 from smalti.corpus import pixels as px
 from smalti.corpus.decode import decode_file, quiet_pillow, shown
-from smalti.corpus.pixels import shown_size
-from smalti.errors import InputError, UsageError
+from smalti.errors import SmaltiError, UsageError
 from smalti.progress import duration
-from smalti.receipts.copy_check import NEAR_LEVELS, NEAR_R, WITHIN, CopyCheck, SizeMatch, check_copies, fitting_sizes
-from smalti.receipts.copy_pictures import draw
+from smalti.receipts.copies import NEAR_LEVELS, NEAR_R, WITHIN, CopyCheck, SizeMatch, check_copies, fitting_sizes
+from smalti.receipts.copies.pictures import draw
 from smalti.sampling.files import said_plainly, write_file
 
 STATEMENT = (
@@ -38,8 +39,11 @@ COMPARED = "What is compared"
 
 # About what the kernel does on four cores; it decides only whether a person is told that a check will be long.
 _PAIRS_PER_SECOND = 5e9
-_TILES_WITHIN = 4
-_MOST_LISTED, _MOST_ITEMS = 8, 100
+_MOST_ITEMS = 100
+
+
+class MatchError(SmaltiError):
+    """A picture has more in common with the corpus than was allowed."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,8 @@ def match(
         typer.Option(
             "--corpus",
             metavar="SOURCE",
-            help="What they are compared with: a folder of pictures, one picture, an .npz file, or built in: digits, "
-            "photo.",
+            help="What they are compared with: a folder of pictures, one picture, an .npz file, a corpus store, or "
+            "built in: digits, photo.",
             rich_help_panel=opt.PICTURES_IN,
             show_default=False,
         ),
@@ -106,12 +110,22 @@ def match(
             metavar="SHARE",
             min=0.0,
             max=1.0,
-            help="Exit code 1 if more than this share of a picture lies in windows of the largest size that the "
-            "corpus has as they are; 0 to 1. Default: exit code 0 whatever is found.",
+            help="Fail, with exit code 1, if more than this share of a picture lies in windows of the largest size "
+            "that the corpus has as they are; 0 to 1. A copy that was mirrored, scaled or saved as JPEG has few of "
+            "them: see --fail-on-near-duplicate. Default: nothing fails.",
             rich_help_panel=opt.RUNNING,
             show_default=False,
         ),
     ] = None,
+    fail_on_near_duplicate: Annotated[
+        bool,
+        typer.Option(
+            "--fail-on-near-duplicate",
+            help="Fail, with exit code 1, if a picture is a near-duplicate of a whole item, as it is or mirrored.",
+            rich_help_panel=opt.RUNNING,
+            show_default=False,
+        ),
+    ] = False,
     threads: opt.ThreadsOption = None,
     as_json: opt.JsonOption = False,
 ) -> None:
@@ -121,15 +135,18 @@ def match(
     if not corpus:
         raise UsageError("--corpus has an empty name: give a folder, a picture, an .npz file, or a built-in name")
     started = time.monotonic()
+    if out is not None:
+        check_new(out, corpus)
     with quiet_pillow():
         given = [_read(path) for path in pictures]
-    _check_out(out, corpus)
     with opt.threads_in_use(threads):
         opened = open_source(corpus, size=at_size)
         values = opened.corpus.values(by) if by is not None else None
-        chosen = [fitting_sizes(wanted, picture=one.pixels.shape[:2], items=opened.corpus.size) for one in given]
+        chosen = _sizes(given, wanted, opened.corpus)
         tell_notes([*(f"'{one.path}': {note}" for one in given for note in one.notes), *opened.notes])
         _tell_if_long(given, chosen, opened.corpus)
+        if out is not None:
+            tell_notes(remember_use("match", out, source=corpus, digest=opened.corpus.digest))
         entries = []
         try:
             for one, its_sizes, folder in zip(given, chosen, _folders(out, given), strict=True):
@@ -139,11 +156,18 @@ def match(
                     entries[-1]["files"] = _write_pictures(folder, found, opened.corpus)
         except KeyboardInterrupt:
             raise StoppedError(_what_is_left(out)) from None
+    failed = [
+        {"picture": entry["picture"], "why": why}
+        for entry in entries
+        if (why := _why_it_fails(entry, above=fail_above, near=fail_on_near_duplicate))
+    ]
     record = {
         "statement": STATEMENT,
         "corpus": _corpus_entry(opened),
         "by": by,
         "near_duplicate": {"rms_at_most": NEAR_LEVELS, "r_at_least": NEAR_R},
+        "fail": {"above": fail_above, "on_near_duplicate": fail_on_near_duplicate},
+        "failed": failed,
         "pictures": entries,
     }
     if out is not None:
@@ -151,13 +175,22 @@ def match(
     if as_json:
         say_json(record | {"seconds": round(time.monotonic() - started, 3)})
     else:
-        (_say_one if len(entries) == 1 else _say_many)(entries, record["corpus"], by)
+        (say_one if len(entries) == 1 else say_many)(entries, record["corpus"], by)
         say(STATEMENT)
         if out is not None:
             say(columns([(shown(out), "pictures of what was found, and match.json")]))
         say(f"Compared in {took(time.monotonic() - started)}")
-    if fail_above is not None and any(entry["sizes"][-1]["identical"] > fail_above for entry in entries):
-        raise typer.Exit(1)
+    if fail_above is not None and not fail_on_near_duplicate:
+        tell_notes(
+            f"'{entry['picture']}' is a near-duplicate, which --fail-above does not look for: see "
+            "--fail-on-near-duplicate"
+            for entry in entries
+            if entry["whole"]["near_duplicates"] and entry["picture"] not in [one["picture"] for one in failed]
+        )
+    if failed:
+        first = failed[0]
+        more = f"; so {'do' if len(failed) > 2 else 'does'} {len(failed) - 1:,} more" if len(failed) > 1 else ""
+        raise MatchError(f"'{first['picture']}' fails: {' and '.join(first['why'])}{more}")
 
 
 def read_sizes(text: str | None) -> tuple[int, ...] | None:
@@ -182,16 +215,36 @@ def _read(path: Path) -> Given:
     return Given(shown(path), clean, (*picture.conversions, *hidden))
 
 
-def _check_out(out: Path | None, corpus: str) -> None:
-    if out is None:
-        return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"'{shown(out)}' is there already: choose a new or empty folder")
-    if Path(corpus).is_dir() and out.absolute().resolve().is_relative_to(Path(corpus).resolve()):
-        raise UsageError(
-            f"'{shown(out)}' lies in the corpus '{corpus}', and its files would be taken for pictures of it next "
-            "time: choose a folder outside"
+def _sizes(given: Sequence[Given], wanted: tuple[int, ...] | None, corpus: ImageCorpus) -> list[tuple[int, ...]]:
+    """The patch sizes to compare for each picture.
+
+    Raises:
+        UsageError: one asked for does not fit, or none fits; of a picture, it names the file.
+    """
+    anything = (max(corpus.size), max(corpus.size))
+    fitting_sizes(wanted, picture=anything, items=corpus.size)
+    chosen = []
+    for one in given:
+        try:
+            chosen.append(fitting_sizes(wanted, picture=one.pixels.shape[:2], items=corpus.size))
+        except UsageError as error:
+            raise UsageError(f"'{one.path}' cannot be compared: {error}") from error
+    return chosen
+
+
+def _why_it_fails(entry: dict[str, Any], *, above: float | None, near: bool) -> list[str]:
+    """What of a picture is more than was allowed, in words."""
+    why = []
+    largest, near_duplicates = entry["sizes"][-1], entry["whole"]["near_duplicates"]
+    if above is not None and largest["identical"] > above:
+        why.append(
+            f"{share_of_pixels(largest['identical'])} of it lies in windows of {largest['patch_size']} that the "
+            f"corpus has as they are, more than {share_of_pixels(above)}"
         )
+    if near and near_duplicates:
+        also = f" and {len(near_duplicates) - 1:,} more" if len(near_duplicates) > 1 else ""
+        why.append(f"it is a near-duplicate of '{one_line(near_duplicates[0]['name'])}'{also}")
+    return why
 
 
 def _folders(out: Path | None, given: Sequence[Given]) -> list[Path | None]:
@@ -288,7 +341,7 @@ def _entry(one: Given, found: CopyCheck, corpus: ImageCorpus, values: Sequence[s
 
 
 def _size_entry(part: SizeMatch, corpus: ImageCorpus, values: Sequence[str | None] | None) -> dict[str, Any]:
-    pixels = part.pixels(_TILES_WITHIN, len(corpus))
+    pixels = part.pixels(TILES_WITHIN, len(corpus))
     whole = part.tiling.item.size
     order = [item for item in np.argsort(-pixels, kind="stable").tolist() if pixels[item]]
     groups: dict[str | None, int] = {}
@@ -302,7 +355,7 @@ def _size_entry(part: SizeMatch, corpus: ImageCorpus, values: Sequence[str | Non
         "identical": part.identical,
         "within": {str(levels): share for levels, share in zip(WITHIN, part.coverage, strict=True) if levels},
         "distance": dict(zip(("10%", "50%", "90%"), part.distance, strict=True)),
-        "tiled_within": _TILES_WITHIN,
+        "tiled_within": TILES_WITHIN,
         "items": [
             {**_item_entry(corpus, item), "pixels": int(pixels[item]), "share": int(pixels[item]) / whole}
             for item in order[:_MOST_ITEMS]
@@ -326,126 +379,3 @@ def _write_pictures(folder: Path, found: CopyCheck, corpus: ImageCorpus) -> list
     for name, content in files.items():
         write_file(folder / name, content)
     return [shown((folder / name).absolute()) for name in files]
-
-
-def _say_one(entries: Sequence[dict[str, Any]], corpus: dict[str, Any], by: str | None) -> None:
-    (entry,) = entries
-    items = f"{corpus['items']:,} pictures of {shown_size(tuple(corpus['size']))} ({corpus['mode']})"
-    say(f"'{entry['picture']}', {shown_size(tuple(entry['size']))} ({entry['mode']}), against {items}")
-    say("")
-    say("Share of the picture in windows whose nearest patch is")
-    head = ["size", "identical", *(f"within {levels}" for levels in WITHIN if levels)]
-    rows = [[str(s["patch_size"]), *map(_percent, [s["identical"], *s["within"].values()])] for s in entry["sizes"]]
-    last = ["distance 10 %", "50 %", "90 %", "windows of one colour"]
-    for row, part in zip(rows, entry["sizes"], strict=True):
-        row += [*(f"{value:.1f}" for value in part["distance"].values()), _percent(part["one_colour"])]
-    _say_table([*head, *last], rows)
-    say("(distances and limits: root mean square over a window, in grey levels; 10, 50 and 90 % of windows are nearer)")
-    say("")
-    say(_region_sentence(entry))
-    say("")
-    _say_whole(entry["whole"])
-    part = next((s for s in reversed(entry["sizes"]) if s["items"]), None)
-    if part is None:
-        return
-    say("")
-    say(
-        f"Nearest patches of {part['patch_size']} within {_TILES_WITHIN} grey levels come from "
-        "(of equally near ones, the first item counts)"
-    )
-    listed = [
-        *([f"{by} {g['value']}" if g["value"] is not None else f"no {by}", g] for g in part["groups"][:_MOST_LISTED]),
-        *([f"'{one_line(item['name'])}'", item] for item in part["items"][:_MOST_LISTED]),
-    ]
-    _say_table(["", "pixels", "share"], [[text, f"{n['pixels']:,}", _percent(n["share"])] for text, n in listed])
-
-
-def _say_many(entries: Sequence[dict[str, Any]], corpus: dict[str, Any], by: str | None) -> None:
-    say(
-        f"{len(entries)} pictures against {corpus['items']:,} of {shown_size(tuple(corpus['size']))} ({corpus['mode']})"
-    )
-    say("")
-    say("Share of each picture in windows that the corpus has as they are, by their size; the largest copied region;")
-    say("the nearest whole picture with the root mean square in grey levels (m: mirrored, d: near-duplicate)")
-    known = sorted({s["patch_size"] for entry in entries for s in entry["sizes"]})
-    rows = []
-    for entry in entries:
-        shares = {s["patch_size"]: _percent(s["identical"]) for s in entry["sizes"]}
-        near, region = entry["whole"]["nearest"][0], entry["copied_region"]
-        marks = ("m" if near["mirrored"] else "") + ("d" if near["near_duplicate"] else "")
-        rows.append(
-            [
-                f"'{one_line(entry['picture'])}'",
-                *(shares.get(size, "-") for size in known),
-                "-" if region is None else _percent(region["share"]),
-                f"'{one_line(near['name'])}'",
-                f"{near['rms']:.1f}",
-                marks,
-            ]
-        )
-        if by is not None:
-            part = next((s for s in reversed(entry["sizes"]) if s["groups"]), None)
-            best = part["groups"][0] if part else None
-            rows[-1].append("-" if best is None else f"{best['value']} {_percent(best['share'])}")
-    more = [] if by is None else [f"most within {_TILES_WITHIN} levels, by {by}"]
-    _say_table(["picture", *map(str, known), "region", "nearest", "rms", "", *more], rows)
-
-
-def _region_sentence(entry: dict[str, Any]) -> str:
-    region = entry["copied_region"]
-    if region is None:
-        return f"No window of {entry['sizes'][0]['patch_size']} pixels is in any item as it is."
-    box = region["box"]
-    others = region["other_items"]
-    also = (
-        "no other item has it there"
-        if not others
-        else f"{others:,} other item{'s have' if others > 1 else ' has'} the same pixels there"
-    )
-    return (
-        f"Largest region that one item has as it is: {region['pixels']:,} pixels ({_percent(region['share'])}), within "
-        f"{box['width']}x{box['height']} at column {box['column']}, row {box['row']}, from "
-        f"'{one_line(region['name'])}'; {also}."
-    )
-
-
-def _say_whole(whole: dict[str, Any]) -> None:
-    done = f" (the picture was {' and '.join(whole['fitting'])})" if whole["fitting"] else ""
-    say(f"Nearest whole pictures{done}")
-    rows = [
-        [
-            f"'{one_line(near['name'])}'",
-            f"{near['rms']:.1f}",
-            "-" if near["r"] is None else f"{near['r']:.3f}",
-            "mirrored" if near["mirrored"] else "",
-            "near-duplicate" if near["near_duplicate"] else "",
-        ]
-        for near in whole["nearest"]
-    ]
-    _say_table(["", "rms", "r", "", ""], rows)
-    count = len(whole["near_duplicates"])
-    say(
-        f"{count:,} near-duplicate{'' if count == 1 else 's'} "
-        f"(rms at most {NEAR_LEVELS} grey levels and r at least {NEAR_R})"
-    )
-
-
-def _percent(share: float) -> str:
-    """A share in per cent; only all is 100 and only nothing is 0."""
-    if 0 < share < 0.0005:
-        return "<0.1 %"
-    if 0.9995 <= share < 1:
-        return ">99.9 %"
-    return f"{100 * share:.1f} %"
-
-
-def _say_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Aligned text: the first column to the left, the others to the right."""
-    lines = [head, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    for line in lines if any(head) else rows:
-        first, *others = (
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        say("  " + "  ".join([first, *others]).rstrip())

@@ -9,6 +9,7 @@ from smalti.corpus import BUILTIN, ImageCorpus, open_images
 from smalti.corpus.decode import shown
 from smalti.corpus.pixels import shown_size
 from smalti.errors import InputError, UsageError
+from smalti.sampling.files import check_creatable
 
 LARGEST_SIDE = 320
 """Longer side, in pixels, to which one picture is reduced unless a size is asked for.
@@ -76,12 +77,14 @@ def check_outside(out: Path, source: str) -> None:
 
 
 def check_new(out: Path, source: str) -> None:
-    """Refuses a folder for results that holds something already, or that lies in the folder `source`.
+    """Refuses, before any work, a folder for results that holds something already, that cannot be made or written to,
+    or that lies in the folder `source`.
 
     Raises:
-        InputError: it holds something, or is no folder.
+        InputError: it holds something, is no folder, or no file can be created there.
         UsageError: it lies in the source.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"'{shown(out)}' is not an empty folder: choose another, or remove what is there")
     check_outside(out, source)
+    check_creatable(out)

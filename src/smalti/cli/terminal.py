@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any
 
 from smalti.progress import SILENT, Progress, duration, progress_for
@@ -79,6 +80,16 @@ def took(seconds: float) -> str:
 def counted(count: int, thing: str) -> str:
     """A number of things: `1 item`, `1,797 items`."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def percent(share: float | Fraction) -> str:
+    """A share in per cent, rounded to two decimals, where only nothing is `0 %` and only all is `100 %`."""
+    if share in (0, 1):
+        return f"{int(share) * 100} %"
+    hundredths = round(share * 10_000)
+    if hundredths == 0:
+        return "<0.01 %"
+    return ">99.99 %" if hundredths == 10_000 else f"{hundredths // 100}.{hundredths % 100:02d} %"
 
 
 def columns(rows: Iterable[tuple[str, str]], *, indent: str = "  ") -> str:

@@ -147,6 +147,10 @@ class File:
             for statement in (*self.kind.layout, *(f"PRAGMA {mark}" for mark in marks)):
                 database.execute(statement)
 
+    def surplus(self, database: sqlite3.Connection) -> int:
+        """Bytes behind the file's end: what a kill while it was shortened leaves, and the next change cuts off."""
+        return self.path.stat().st_size - _end(database)
+
     def rewrite(self) -> None:
         """Write the file anew, in place, so that nothing is left in unused space. Needs room for it twice more, some
         of it in the folder for temporary files.

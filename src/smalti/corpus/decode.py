@@ -40,6 +40,9 @@ SUFFIX_FORMATS = {".tga": "TGA"}
 """Formats without a signature, tried only on files that carry their name."""
 
 
+_FILTER = "with a Lanczos filter"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Picture:
     """One decoded picture.
@@ -172,14 +175,20 @@ def resized(picture: Picture, size: tuple[int, int]) -> Picture:
     elif width * to_height < height * to_width:
         top = (height - width * to_height / to_width) / 2
     how = "enlarged" if to_height > height - 2 * top else "resized"
-    how = f"{how} to {px.shown_size(size)} with a Lanczos filter"
+    how = f"{how} to {px.shown_size(size)} {_FILTER}"
     if left or top:
         how = f"cut to the shape of {px.shown_size(size)} around the centre, then {how}"
     grey = picture.pixels.shape[-1] == 1
     source = Image.fromarray(picture.pixels[..., 0] if grey else picture.pixels)
     box = (left, top, width - left, height - top)
     result = np.asarray(source.resize((to_width, to_height), Image.Resampling.LANCZOS, box, reducing_gap=3.0))
-    return Picture(pixels=_least(result[..., None] if grey else result), conversions=(*picture.conversions, how))
+    # A picture of a store may have been resized before it was put in: one note tells of both, in their order.
+    conversions = list(picture.conversions)
+    earlier = [done for done in conversions if done.endswith(_FILTER)]
+    if earlier:
+        conversions.remove(earlier[-1])
+        how = f"{earlier[-1]}, then {how}"
+    return Picture(pixels=_least(result[..., None] if grey else result), conversions=(*conversions, how))
 
 
 def _too_large(name: str, claim: str) -> InputError:

@@ -267,8 +267,6 @@ class ImageCorpus:
             notes.append(f"all {len(self):,} pictures are identical; kept as separate items")
         elif copies:
             notes.append(f"{copies:,} of {len(self):,} pictures repeat another one exactly; kept as separate items")
-        if len(self) == 1:
-            notes.append("only one picture: every sample is composed from it alone")
         return tuple(notes)
 
     def duplicates(self) -> tuple[tuple[int, ...], ...]:
@@ -329,7 +327,8 @@ class ImageCorpus:
             if not 0 <= item < len(self):
                 raise UsageError(f"there is no item {item}: this corpus has items 0 to {len(self) - 1}.")
         if len(gone) == len(self):
-            raise UsageError(f"without all {len(self):,} of its items a corpus would be empty: leave at least one.")
+            whose = "its only item" if len(self) == 1 else f"all {len(self):,} of its items"
+            raise UsageError(f"without {whose} a corpus would be empty: leave at least one.")
         return self._take([index for index in range(len(self)) if index not in gone])
 
     def adding(self, other: ImageCorpus) -> ImageCorpus:

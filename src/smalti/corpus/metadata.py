@@ -2,7 +2,8 @@
 
 A file `metadata.csv` or `metadata.jsonl` beside the pictures has one row for each, whose column `file_name` says which
 one: a path relative to the folder that the file lies in, with `/` between its parts. All other columns are text. A
-number or truth value in JSON becomes the text that JSON writes for it; an empty value, and null, is no value.
+number or truth value in JSON becomes the text that JSON writes for it. Space around a value does not count; an empty
+value, and null, is no value.
 
 Metadata says what items can be grouped by. It never enters content ids or digests.
 """
@@ -50,8 +51,9 @@ def check_metadata(
 ) -> tuple[Mapping[str, str], ...]:
     """Metadata in canonical form: one read-only mapping for each of `count` items, columns sorted, no empty value.
 
-    Columns and values are brought to Unicode normal form C. No mapping at all stands for none for each item. Raises
-    `InputError` for another number of mappings, a column that `check_column` refuses, and values that are not text.
+    Columns and values lose space around them and are brought to Unicode normal form C. No mapping at all stands for
+    none for each item. Raises `InputError` for another number of mappings, a column that `check_column` refuses, and
+    values that are not text.
     """
     if not metadata:
         return (NONE,) * count
@@ -107,9 +109,11 @@ def read_metadata(
             rows += 1
             where = f"{what}, line {line:,},"
             target = row.pop(KEY, "")
-            if not target:
+            if not target.strip():
                 raise InputError(f"{where} names no file: give it a {KEY}.")
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(file), target))
+            # The name of a file may begin or end with a space; where there is none of that name, space means nothing.
+            given = [posixpath.normpath(posixpath.join(posixpath.dirname(file), t)) for t in (target, target.strip())]
+            target = next((t for t in given if t in exact or normal(t) in alike), given[-1])
             places = [exact[target]] if target in exact else alike.get(normal(target), [])
             if len(places) > 1:
                 raise InputError(
@@ -139,7 +143,7 @@ def _canonical(row: Mapping[str, str], what: str, *, labelled: bool) -> Mapping[
             raise InputError(f"{what} has the column '{column}' twice: rename one of them.")
         if not isinstance(value, str):
             raise InputError(f"{what} has {value!r} as its {column}: a value is text.")
-        columns[column] = normal(value)
+        columns[column] = normal(value.strip())
     try:
         "".join([*columns, *columns.values()]).encode()
     except UnicodeEncodeError as error:

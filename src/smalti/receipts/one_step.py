@@ -62,8 +62,9 @@ def leave_one_out(
 ) -> LeaveOneOut:
     """The change of one step's mean without each item of the corpus, exactly. Tier: *bitwise*.
 
-    Costs three walks over the corpus, about four times a step of the sampler. Holds about four times 64 MB, or four
-    times one item's sums if those are more (24 (1 + C) B H W bytes), whatever the number of items.
+    Costs three walks over the corpus, which take as long as three to five steps of the sampler, and longer for very
+    small pictures. Holds about four times 64 MB, or four times one item's sums if those are more (24 (1 + C) B H W
+    bytes), whatever the number of items.
 
     Args:
         machine: the machine, with at least two items.

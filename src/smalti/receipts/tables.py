@@ -144,8 +144,8 @@ def _pyarrow() -> Any:
         import pyarrow
     except ImportError as error:
         raise InputError(
-            "Parquet files need pyarrow, which is not installed: run pip install 'smalti[parquet]', or give a name "
-            "that ends in .csv."
+            "Parquet files need pyarrow, which is not installed: run pip install pyarrow, or give a name that ends "
+            "in .csv."
         ) from error
     return pyarrow
 

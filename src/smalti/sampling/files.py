@@ -10,12 +10,13 @@ import contextlib
 import errno
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from smalti.errors import InputError, disk_full
 
-__all__ = ["is_leftover", "said_plainly", "write_file"]
+__all__ = ["check_creatable", "is_leftover", "said_plainly", "write_file"]
 
 _LEFTOVER = re.compile(r"\..+\.[0-9]+\.partial")
 
@@ -43,6 +44,22 @@ def write_file(path: Path, content: bytes) -> None:
             with contextlib.suppress(OSError):
                 partial.unlink()
             raise
+
+
+def check_creatable(path: Path) -> None:
+    """Refuses, before long work, a file or folder that could not be made; its parents are made with it, later.
+
+    Args:
+        path: the file or folder, there or not. Nothing is left behind.
+
+    Raises:
+        InputError: no file can be created where it would be.
+    """
+    there = path if path.is_dir() else path.parent
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    with said_plainly(path), tempfile.TemporaryFile(dir=there):
+        pass
 
 
 @contextlib.contextmanager

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from smalti.corpus import BUILTIN, ImageCorpus, open_images
+from smalti.corpus import BUILTIN, CorpusStore, ImageCorpus, open_images
 from smalti.corpus.decode import shown
+from smalti.corpus.store import is_store
 from smalti.errors import InputError, SmaltiError
 from smalti.machines import MACHINES, Machine
 from smalti.sampling.image_request import Request
@@ -98,7 +99,26 @@ def _recorded_corpus(request: Request, *, source: str | Path | None) -> ImageCor
         digest = digest or corpus.digest
         if corpus.digest == request.corpus_digest:
             return corpus
+    _say_what_changed(Path(place), request.corpus_digest)
     raise InputError(
         f"the pictures at '{shown(place)}' are not those that this run was made from (digest {digest[:12]}, then "
         f"{request.corpus_digest[:12]}): restore them, or say where they are with --source PATH"
+    )
+
+
+def _say_what_changed(place: Path, digest: str) -> None:
+    """Raises `InputError` if a corpus store knows why it is not the corpus that a run was made from."""
+    if not is_store(place):
+        return
+    event = CorpusStore.open(place).changed_since(digest)
+    if event is None:
+        return
+    if event.action == "forget":
+        raise InputError(
+            f"an item of the pictures of this run was forgotten from '{shown(place)}' on {event.time}, so that nothing "
+            "can be made again from them: keep the run as it is, or delete it"
+        )
+    raise InputError(
+        f"items were added to '{shown(place)}' on {event.time}, after this run was made: say where the pictures are as "
+        "they were with --source PATH"
     )

@@ -214,23 +214,31 @@ def read_run(folder: str | Path) -> RunRecord[Any]:
 
 
 def read_trace(folder: str | Path, record: RunRecord[Any]) -> Any:
-    """The trace of a finished run, after a check that it is the one that was written.
+    """The trace of a finished run, after a check that it and the sample files are those that were written.
+
+    What is said of a trace is said of the files beside it, so these must hold the same samples; the same pixels in
+    other bytes are fine.
 
     Args:
         folder: the run folder.
         record: its record.
 
     Raises:
-        InputError: the run is not finished, or the trace is missing, damaged or altered.
+        InputError: the run is not finished, the trace is missing, damaged or altered, or a sample file is missing or
+            holds something else.
     """
     path = Path(folder) / _TRACE
     if record.status != "done":
         raise InputError(f"The run in {folder} is not finished, so it has no trace yet; finish it with --resume.")
+    if not path.exists():
+        raise InputError(f"{path} is missing; repeat the command of the run with --resume to make it again.")
     samples = _finished_trace(path, record.request)
     if _sha256(path.read_bytes()) != record.files.get(_TRACE):
         raise InputError(
             f"{path} was altered after the run; restore it, or make the run again from the command in run.json."
         )
+    for place, name in enumerate(record.request.sample_names()):
+        _check_sample(Path(folder) / name, record, samples, place)
     return samples
 
 
@@ -387,6 +395,24 @@ def _finished_trace(path: Path, request: RunRequest) -> Samples:
             f"{path} is not the trace of the run in its folder; move it away and resume the run to make it again."
         )
     return samples
+
+
+def _check_sample(path: Path, record: RunRecord[Any], samples: Samples, place: int) -> None:
+    """Refuses a sample file that is missing or does not hold the sample."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing; repeat the command of the run with --resume to make it again.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}); make it readable.") from error
+    if _sha256(content) == record.files.get(path.name):
+        return
+    (output,) = record.request.sample_files(samples.only(place)).values()
+    if content != output.content and not output.shown_by(content):
+        raise InputError(
+            f"{path} is not the {output.what} that this run made: it was altered or replaced; move it away, and repeat "
+            "the command of the run with --resume to make it again."
+        )
 
 
 def _unfinished_seeds(folder: Path, request: RunRequest) -> list[int]:

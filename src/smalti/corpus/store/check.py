@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from smalti.corpus import pixels as px
 from smalti.corpus.store.file import file_of
 from smalti.corpus.store.records import Check
-from smalti.corpus.store.rows import Rows, garbled, pixels_of, read_events, read_rows
+from smalti.corpus.store.rows import Rows, garbled, pixels_of, read_events, read_rows, to_leave_out
 from smalti.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,8 +23,11 @@ def check(path: Path) -> Check:
         database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         problems: list[str] = []
         contents: dict[int, str] = {}
-        removed = 0
+        removed: list[str] = []
+        absent: set[str] = set()
         rows = None
+        if (surplus := file.surplus(database)) > 0:
+            problems.append(f"{surplus} bytes lie behind its end, which the next change will cut off")
         try:
             with file.said():
                 problems += [
@@ -33,16 +36,23 @@ def check(path: Path) -> Check:
                 rows = read_rows(database, path)
                 contents = _contents(database, path, rows, problems)
                 removed = _forgotten(database, problems)
+                absent = to_leave_out(database)
                 _log(database, rows, problems)
         except InputError as error:
             problems.append(str(error))
     if rows is None:
-        return Check(items=0, pictures=0, removed=removed, digest="", problems=tuple(problems))
+        return Check(
+            items=0, pictures=0, removed=len(removed), taken_back=0, kept=0, digest="", problems=tuple(problems)
+        )
+    there = {row.item.id for row in rows.rows}
+    back, kept = there - absent, there & absent
     ids = [contents.get(row.slot, row.item.id) for row in rows.rows]
     return Check(
         items=len(rows.rows),
         pictures=len(contents),
-        removed=removed,
+        removed=len(removed),
+        taken_back=sum(one in back for one in removed),
+        kept=sum(one in kept for one in removed),
         digest=px.corpus_digest(rows.channels, ids, rows.labels),
         problems=tuple(problems),
     )
@@ -77,16 +87,17 @@ def _contents(database: sqlite3.Connection, path: Path, rows: Rows, problems: li
     return found
 
 
-def _forgotten(database: sqlite3.Connection, problems: list[str]) -> int:
-    """Number of items that were forgotten, whose names and metadata must be gone."""
-    count = 0
-    for place, record in database.execute("SELECT place, record FROM removed LEFT JOIN items USING (place)"):
-        count += 1
+def _forgotten(database: sqlite3.Connection, problems: list[str]) -> list[str]:
+    """Content ids of items that were forgotten, one for each, whose names and metadata must be gone."""
+    found: list[str] = []
+    query = "SELECT place, coalesce(id, x''), record FROM removed LEFT JOIN items USING (place)"
+    for place, identity, record in database.execute(query):
+        found.append(identity.hex())
         if record is None:
             problems.append(f"the item at place {place} was forgotten, but is not in the table of items")
         elif any(record):
             problems.append(f"the item at place {place} was forgotten, but its name and metadata are still there")
-    return count
+    return found
 
 
 def _log(database: sqlite3.Connection, rows: Rows, problems: list[str]) -> None:

@@ -81,7 +81,7 @@ class Addition:
 
     items: number of items put in.
     present: number left out, since an item of the same content, label and name was there.
-    forgotten: content ids left out, since they were forgotten before.
+    forgotten: content ids left out, since they were forgotten before and not taken back.
     before: digest before.
     after: digest after.
     """
@@ -104,6 +104,7 @@ class Removal:
     before: digest of the corpus before.
     after: digest after.
     kept: content ids among them whose pixels stayed, since an item under another name or label had the same.
+    taken_back: one for each of `ids`: when that content was first put in again, UTC, ISO 8601; None: not since.
     """
 
     time: str
@@ -113,6 +114,7 @@ class Removal:
     before: str
     after: str
     kept: tuple[str, ...]
+    taken_back: tuple[str | None, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +142,8 @@ class Check:
     items: number of items.
     pictures: number of different pictures whose content id was computed from their pixels.
     removed: number of items forgotten, whose bytes were looked for and found to be zeros or gone.
+    taken_back: how many of those were taken back since, so that their content is there.
+    kept: how many others have their pixels there, since an item under another name or label has the same.
     digest: digest of the corpus, from the content ids just computed.
     problems: what is wrong, one sentence each; none for a sound store.
     """
@@ -147,6 +151,8 @@ class Check:
     items: int
     pictures: int
     removed: int
+    taken_back: int
+    kept: int
     digest: str
     problems: tuple[str, ...]
 

@@ -119,10 +119,46 @@ def read_removals(database: sqlite3.Connection) -> tuple[Removal, ...]:
             before=event.before or "",
             after=event.after,
             kept=tuple(sorted(i for i in {i for i, _ in found[event.number]} if had(database, i, event.number))),
+            taken_back=tuple(_taken_back(database, identity, event.number) for identity, _ in found[event.number]),
         )
         for event in read_events(database)
         if event.number in found
     )
+
+
+def _taken_back(database: sqlite3.Connection, identity: str, event: int) -> str | None:
+    """When an item of this content id was first put in after an event."""
+    query = "SELECT time FROM events WHERE number = (SELECT min(born) FROM items WHERE id = ? AND born > ?)"
+    found = database.execute(query, (bytes.fromhex(identity), event)).fetchone()
+    return None if found is None else found[0]
+
+
+def to_leave_out(database: sqlite3.Connection) -> set[str]:
+    """Content ids of what was forgotten and not taken back: no item of that content was put in since.
+
+    That an item under another name or label has the same content, and stayed, changes nothing: which name was forgotten
+    is not known any more.
+    """
+    query = "SELECT id FROM items LEFT JOIN removed USING (place) GROUP BY id HAVING max(event) > max(born)"
+    return {identity.hex() for (identity,) in database.execute(query)}
+
+
+def first_change(database: sqlite3.Connection, digest: str) -> Event | None:
+    """See `CorpusStore.changed_since`."""
+    known = versions_of(database, digest)
+    if not known:
+        uses = database.execute("SELECT version FROM uses WHERE digest = ? ORDER BY version", (digest,))
+        known = [version for (version,) in uses]
+    if not known:
+        return None
+    gone = (
+        "SELECT min(event) FROM items JOIN removed USING (place) WHERE born <= :version AND event > :version "
+        "AND NOT EXISTS (SELECT 1 FROM items AS again WHERE again.id = items.id AND again.born > event)"
+    )
+    added = "SELECT min(number) FROM events WHERE number > :version AND action = 'add'"
+    found = [database.execute(query, {"version": known[-1]}).fetchone()[0] for query in (gone, added)]
+    number = next((number for number in found if number is not None), None)
+    return next((event for event in read_events(database) if event.number == number), None)
 
 
 def versions_of(database: sqlite3.Connection, digest: str) -> list[int]:

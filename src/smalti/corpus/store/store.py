@@ -33,6 +33,7 @@ from smalti.corpus.store.rows import (
     Row,
     Rows,
     check_text,
+    first_change,
     garbled,
     had,
     next_event,
@@ -42,6 +43,7 @@ from smalti.corpus.store.rows import (
     read_removals,
     read_rows,
     read_state,
+    to_leave_out,
     versions_of,
     write_event,
     write_items,
@@ -155,20 +157,19 @@ class CorpusStore:
         again, or once more after a failure, adds what is new in it.
 
         Main argument: `corpus`. Other arguments: `source`, what it was read from; `forgotten`, what to do with content
-        that was forgotten and is not there: "leave out", or "take back". Raises `UsageError` if sizes differ, or only
-        one of the two has labels; `InputError` if both together would be too large.
+        that was forgotten and not taken back since, under whatever name: "leave out", or "take back". Names of what was
+        forgotten are not kept, so content of which another item stayed is left out as well. Raises `UsageError` if
+        sizes differ, or only one of the two has labels; `InputError` if both together would be too large.
         """
         check_text(corpus, source)
         with self._file.session(to="write") as database:
             rows = read_rows(database, self.path)
             px.check_alike(rows.size, corpus.size, labelled=rows.labelled, other_labelled=corpus.labels is not None)
             before = rows.digest
-            gone = {
-                identity.hex() for (identity,) in database.execute("SELECT id FROM items JOIN removed USING (place)")
-            }
             there = Counter((row.item.id, row.item.label, row.item.name) for row in rows.rows)
             slots = {row.item.id: row.slot for row in rows.rows}
-            refused = gone - slots.keys() if forgotten == "leave out" else set[str]()
+            refused = to_leave_out(database) if forgotten == "leave out" else set[str]()
+            left_out: set[str] = set()
             new: list[int] = []
             present = 0
             for index, identity in enumerate(corpus.ids):
@@ -176,7 +177,9 @@ class CorpusStore:
                 if there[key]:
                     there[key] -= 1
                     present += 1
-                elif identity not in refused:
+                elif identity in refused:
+                    left_out.add(identity)
+                else:
                     new.append(index)
             after = before
             if new:
@@ -189,7 +192,7 @@ class CorpusStore:
         return Addition(
             items=len(new),
             present=present,
-            forgotten=tuple(sorted(refused.intersection(corpus.ids))),
+            forgotten=tuple(sorted(left_out)),
             before=before,
             after=after,
         )
@@ -211,8 +214,8 @@ class CorpusStore:
 
         Main argument: `texts`, words that name items as in `ImageCorpus.find`; an id stands for every item of that
         content. Other arguments: `reason`, kept in the log; `groups`, (column, value) as in `ImageCorpus.group`, for
-        every item of a group. Raises `UsageError` for an item or group that does not exist, an item that was forgotten
-        before, no reason, and if no item would be left.
+        every item of a group. Raises `UsageError` for an item or group that does not exist, a name that different
+        pictures have, an item that was forgotten before, no reason, and if no item would be left.
         """
         if not reason.strip():
             raise UsageError("forgetting needs a reason, which is kept in the log: say why.")
@@ -222,9 +225,9 @@ class CorpusStore:
             rows = read_rows(database, self.path)
             chosen = self._chosen(database, rows, texts, groups)
             if len(chosen) == len(rows.rows):
+                whose = "its only item" if len(chosen) == 1 else f"all {len(chosen):,} of its items"
                 raise UsageError(
-                    f"without all {len(chosen):,} of its items '{shown(self.path)}' would be empty: leave at least "
-                    "one, or delete the file."
+                    f"without {whose} '{shown(self.path)}' would be empty: leave at least one, or delete the file."
                 )
             places = {row.place for row in chosen}
             left = Rows(tuple(row for row in rows.rows if row.place not in places), rows.size, rows.labelled)
@@ -262,6 +265,16 @@ class CorpusStore:
                 return None
             return frozenset(i for i in wanted if any(had(database, i, version) for version in versions))
 
+    def changed_since(self, digest: str) -> Event | None:
+        """What stands between an earlier corpus and the present one: the first event that forgot an item of it (and was
+        not undone by taking it back), or else the first that added items.
+
+        Main argument: `digest`, of an earlier version, or of a use of one at another size. None: the store knows of no
+        such version, or nothing changed.
+        """
+        with self._file.session(to="read") as database:
+            return first_change(database, digest)
+
     def record_use(self, kind: str, path: str | os.PathLike[str], digest: str) -> None:
         """Remember that something was made from the corpus, so that forgetting can say what still holds pieces of it.
 
@@ -269,7 +282,7 @@ class CorpusStore:
         was made from. A digest that no version has, such as that of the pictures at another size, is taken for the
         present version. The same use is remembered once.
         """
-        place = shown(Path(path).absolute())
+        place = shown(Path(path).resolve())
         with self._file.session(to="write") as database:
             known = versions_of(database, digest)
             version = known[-1] if known else read_state(database, read_rows(database, self.path)).version
@@ -338,10 +351,20 @@ class CorpusStore:
         chosen: set[int] = set()
         for text in texts:
             try:
-                chosen.update(catalogue.find(text))
-            except UsageError:
-                _refuse_forgotten(database, text)
+                found = catalogue.find(text)
+            except UsageError as error:
+                if not any(begins(text, identity) for identity in catalogue.ids):
+                    _refuse_forgotten(database, text, error)
                 raise
+            # Forgetting cannot be undone, and folders added one after the other may have pictures of one name.
+            fits = sorted({rows.rows[index].item.id for index in found})
+            if len(fits) > 1:
+                some = ", ".join(identity[:16] for identity in fits[:3])
+                more = f" and {len(fits) - 3} more" if len(fits) > 3 else ""
+                raise UsageError(
+                    f"{text!r} is the name of {len(fits)} different pictures: give content ids ({some}{more})."
+                )
+            chosen.update(found)
         for column, value in groups:
             chosen.update(catalogue.group(column, value))
         return [rows.rows[index] for index in sorted(chosen)]
@@ -350,10 +373,15 @@ class CorpusStore:
         return self._file.damaged("pictures are not as they were put in; smalti corpus verify says which")
 
 
-def _refuse_forgotten(database: sqlite3.Connection, text: str) -> None:
-    """Say so if a word stands for an item that was forgotten."""
-    for removal in reversed(read_removals(database)):
+def _refuse_forgotten(database: sqlite3.Connection, text: str, error: UsageError) -> None:
+    """Say so if a word that names no item stands for one that was forgotten, or may have been the name of one."""
+    removals = read_removals(database)
+    for removal in reversed(removals):
         if any(begins(text, identity) for identity in removal.ids):
             raise UsageError(
                 f"item {text!r} was removed on {removal.time} ({removal.reason}): nothing of it is left to remove."
             ) from None
+    if removals:
+        raise UsageError(
+            f"{str(error).rstrip('.')}; names of what was forgotten are erased, see smalti corpus list --removed."
+        ) from None

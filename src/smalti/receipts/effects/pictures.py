@@ -54,7 +54,7 @@ def sheet(rows: Sequence[Row], *, title: str, removed: Sequence[NDArray[np.uint8
     """A picture, as the content of a PNG file, of effects in rows: before, after, and the difference on one scale.
 
     Args:
-        rows: at least one; those after the first 12 are not shown.
+        rows: at least one; those after the first 12 are not shown, which the title says.
 
     Keyword Args:
         title: what the sheet shows, one line.
@@ -76,7 +76,8 @@ def sheet(rows: Sequence[Row], *, title: str, removed: Sequence[NDArray[np.uint8
     size = (sum(widths) * _CELL + 0.7, lines * (tall + 0.3) + strip + 0.75)
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize="medium")
+    more = f" (the first {len(shown)} of {len(rows)} are shown)" if len(shown) < len(rows) else ""
+    figure.suptitle(f"{title}{more}", fontsize="medium")
     grid: Any = figure
     if removed:
         parts: Any = figure.subfigures(2, 1, height_ratios=[strip, size[1] - strip])

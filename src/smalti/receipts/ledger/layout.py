@@ -43,7 +43,6 @@ LEDGER = Kind(
   request_sha256 TEXT NOT NULL UNIQUE,
   request TEXT NOT NULL,
   corpus INTEGER NOT NULL REFERENCES corpora,
-  folder TEXT NOT NULL,
   source TEXT NOT NULL,
   created TEXT NOT NULL
 )""",
@@ -52,6 +51,7 @@ LEDGER = Kind(
   run INTEGER NOT NULL REFERENCES runs,
   seed INTEGER NOT NULL,
   picture_sha256 TEXT NOT NULL,
+  folder TEXT NOT NULL,
   pixels INTEGER NOT NULL CHECK (typeof(pixels) = 'integer' AND pixels > 0),
   credits_sha256 TEXT NOT NULL,
   UNIQUE (run, seed, picture_sha256)
@@ -63,7 +63,7 @@ LEDGER = Kind(
   PRIMARY KEY (sample, item)
 ) WITHOUT ROWID""",
         # A row: something was taken out or corrected, and the file has not been written anew since.
-        "CREATE TABLE unclean (since TEXT NOT NULL)",
+        "CREATE TABLE unclean (mark INTEGER PRIMARY KEY AUTOINCREMENT, since TEXT NOT NULL)",
     ),
     make="enter runs into it first, with smalti credit RUN",
     mend="restore it from a backup, or move it away and enter the runs again",

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smalti.corpus import ImageCorpus
-from smalti.corpus.catalogue import begins
+from smalti.corpus.catalogue import SHORTEST_PREFIX, Catalogue, begins
 from smalti.corpus.database import File, transaction
 from smalti.corpus.metadata import normal
 from smalti.errors import UsageError
@@ -151,7 +151,9 @@ class Ledger:
                     new += self.enter_credits(run.folder, run.record, corpus, sample.seed, sample.image, units)
         numbers = [self._sample(run.record, s.seed, s.image) for s in samples]
         held = tuple(number for number in numbers if number is not None)
-        return Entry(run_id(run.record.request), place_of(run.folder), held, new, corrected)
+        place = place_of(run.folder)
+        self._seen(held, place)
+        return Entry(run_id(run.record.request), (place,), held, new, corrected)
 
     def enter_credits(
         self,
@@ -195,11 +197,11 @@ class Ledger:
         proof = credits_id((corpus.ids[index], count) for index, count in zip(owed, counts, strict=True))
         with self._writing() as database:
             number = corpus_number(database, corpus)
-            run = run_number(database, folder, record, number)
+            run = run_number(database, record, number)
             added = database.execute(
-                "INSERT OR IGNORE INTO samples (run, seed, picture_sha256, pixels, credits_sha256) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (run, seed, picture_id(picture), pixels, proof),
+                "INSERT OR IGNORE INTO samples (run, seed, picture_sha256, folder, pixels, credits_sha256) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (run, seed, picture_id(picture), place_of(folder), pixels, proof),
             )
             if not added.rowcount:
                 return False
@@ -220,17 +222,11 @@ class Ledger:
         """
         found = [self._sample(record, sample.seed, sample.image) for sample in trace]
         samples = tuple(number for number in found if number is not None)
-        return Entry(run_id(record.request), place_of(folder), samples) if len(samples) == len(found) else None
+        return Entry(run_id(record.request), (place_of(folder),), samples) if len(samples) == len(found) else None
 
     def everything(self) -> tuple[Entry, ...]:
         """All runs with all of their samples, in the order in which they were first entered."""
-        runs: dict[tuple[str, str], list[int]] = {}
-        with self._reading() as database:
-            for run, folder, sample in database.execute(
-                "SELECT request_sha256, folder, sample FROM runs JOIN samples USING (run) ORDER BY run, seed, sample"
-            ):
-                runs.setdefault((run, folder), []).append(sample)
-        return tuple(Entry(*run, tuple(samples)) for run, samples in runs.items())
+        return self._entries()
 
     def columns(self, of: Iterable[Entry] | None = None) -> tuple[str, ...]:
         """What credits can be grouped by: `ALWAYS`, then the columns of metadata of any of the corpora, sorted.
@@ -341,11 +337,11 @@ class Ledger:
             UsageError: the ledger has no such run.
         """
         place = place_of(text)
-        found = tuple(one for one in self.everything() if begins(text, one.run) or one.folder == place)
+        found = tuple(one for one in self.everything() if begins(text, one.run) or place in one.folders)
         if not found:
             raise UsageError(
-                f"The ledger has no run {text!r}: give the folder it was last seen in, or the first digits of what "
-                "smalti ledger list calls it."
+                f"The ledger has no run {text!r}: give the folder it was last seen in, or at least the first "
+                f"{SHORTEST_PREFIX} digits of what smalti ledger list calls it."
             )
         return found
 
@@ -353,20 +349,30 @@ class Ledger:
         """The runs with samples that owe something to items, with those samples.
 
         Args:
-            items: content ids, or at least 8 of their first digits.
+            items: content ids, at least 8 of their first digits, or exact names; see `ImageCorpus.find`.
+
+        Raises:
+            UsageError: the ledger holds no such item, or digits begin several ids.
         """
-        words = tuple(items)
         with self._reading() as database:
-            ids = database.execute("SELECT DISTINCT id FROM items").fetchall()
-            named = [identity for (identity,) in ids if any(begins(word, identity) for word in words)]
+            held = database.execute("SELECT item, id, name FROM items").fetchall()
+        catalogue = Catalogue(
+            ids=tuple(identity for _, identity, _ in held),
+            labels=None,
+            names=tuple(name for _, _, name in held),
+            metadata=(),
+        )
+        try:
+            named = sorted({held[index][0] for text in items for index in catalogue.find(text)})
+        except UsageError as error:
+            raise UsageError(f"In the ledger {error}") from error
+        with self._reading() as database:
             found = database.execute(
-                "SELECT DISTINCT sample FROM credits WHERE item IN "
-                "(SELECT item FROM items WHERE id IN (SELECT value FROM json_each(?)))",
+                "SELECT DISTINCT sample FROM credits WHERE item IN (SELECT value FROM json_each(?))",
                 (json.dumps(named),),
             )
             owing = {sample for (sample,) in found}
-        chosen = (replace(one, samples=tuple(s for s in one.samples if s in owing)) for one in self.everything())
-        return tuple(one for one in chosen if one.samples)
+        return self._entries(owing)
 
     def remove(self, run: str) -> int:
         """Takes a run out, with all of its samples, and every item that nothing else owes; no byte of them stays.
@@ -418,6 +424,30 @@ class Ledger:
             raise UsageError(f"None of the pictures has a column {by!r}: choose one of {', '.join(known)}.")
         return grouped(self._file, by, entries)
 
+    def _entries(self, of: Container[int] | None = None) -> tuple[Entry, ...]:
+        """Runs with those of their samples that are in `of`; all unless given."""
+        runs: dict[str, list[tuple[str, int]]] = {}
+        with self._reading() as database:
+            for run, *seen in database.execute(
+                "SELECT request_sha256, folder, sample FROM runs JOIN samples USING (run) ORDER BY run, seed, sample"
+            ):
+                if of is None or seen[1] in of:
+                    runs.setdefault(run, []).append((seen[0], seen[1]))
+        return tuple(
+            Entry(run, tuple(dict.fromkeys(folder for folder, _ in seen)), tuple(sample for _, sample in seen))
+            for run, seen in runs.items()
+        )
+
+    def _seen(self, samples: Sequence[int], place: str) -> None:
+        """Notes where samples are now, if that is another place than before."""
+        elsewhere = "sample IN (SELECT value FROM json_each(?)) AND folder != ?"
+        which = (json.dumps(samples), place)
+        with self._reading() as database:
+            if not database.execute(f"SELECT EXISTS (SELECT 1 FROM samples WHERE {elsewhere})", which).fetchone()[0]:
+                return
+        with self._writing() as database:
+            database.execute(f"UPDATE samples SET folder = ? WHERE {elsewhere}", (place, *which))
+
     def _sample(self, record: RunRecord, seed: int, picture: NDArray[np.uint8]) -> int | None:
         """The ledger's number of a sample; None if it has none."""
         with self._reading() as database:
@@ -429,24 +459,24 @@ class Ledger:
         return None if found is None else found[0]
 
     def _bring_up_to_date(self, run: OpenRun) -> int:
-        """Names and metadata of the items held, and where the run is now; number of items that were changed."""
+        """Names and metadata of the items held, and source and date of the run; number of items that were changed."""
         corpus, record = run.machine.corpus, run.record
-        place = (place_of(run.folder), record.request.source, record.created)
+        now = (record.request.source, record.created)
         with self._reading() as database:
             key = database.execute("SELECT corpus FROM corpora WHERE digest = ?", (corpus.digest,)).fetchone()
             if key is None:
                 return 0
             named = {name for (name,) in database.execute("SELECT name FROM columns WHERE corpus = ?", key)}
             seen = database.execute(
-                "SELECT folder, source, created FROM runs WHERE request_sha256 = ?", (run_id(record.request),)
+                "SELECT source, created FROM runs WHERE request_sha256 = ?", (run_id(record.request),)
             ).fetchone()
             new = set(corpus.columns) - named - {"label"}
-            if seen in (None, place) and not new and not corrections(database, key[0], corpus):
+            if seen in (None, now) and not new and not corrections(database, key[0], corpus):
                 return 0
         with self._writing() as database:
             number = corpus_number(database, corpus)
             if seen is not None:
-                run_number(database, run.folder, record, number)
+                run_number(database, record, number)
             corrected = correct_items(database, corrections(database, number, corpus))
             if corrected:
                 _soil(database)
@@ -466,11 +496,13 @@ class Ledger:
         left copies in unused space.
         """
         with self._reading() as database:
-            if database.execute("SELECT count(*) FROM unclean").fetchone()[0] == 0:
-                return
+            last = database.execute("SELECT max(mark) FROM unclean").fetchone()[0]
+        if last is None:
+            return
         self._file.rewrite()
         with self._writing() as database:
-            database.execute("DELETE FROM unclean")
+            # Not the marks that another process has made since.
+            database.execute("DELETE FROM unclean WHERE mark <= ?", (last,))
 
     def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
         return self._file.session(to="read")
@@ -481,4 +513,4 @@ class Ledger:
 
 def _soil(database: sqlite3.Connection) -> None:
     """Notes, in the transaction that takes something out, that the file must be written anew."""
-    database.execute("INSERT INTO unclean VALUES (datetime('now'))")
+    database.execute("INSERT INTO unclean (since) VALUES (datetime('now'))")

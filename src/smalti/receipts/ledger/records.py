@@ -13,18 +13,18 @@ Group = tuple[str | None, str | None, str | None]
 
 @dataclass(frozen=True)
 class Entry:
-    """The samples of one run folder in a ledger.
+    """Samples of one run in a ledger.
 
     Attributes:
         run: the run, see `run_id`.
-        folder: where it was last seen.
+        folders: where the samples were last seen: one folder, or several, if each has other seeds of the run.
         samples: the ledger's numbers of its samples, in the order of the seeds.
         new: how many of them were entered now.
         corrected: how many items got another name, label or metadata now.
     """
 
     run: str
-    folder: str
+    folders: tuple[str, ...]
     samples: tuple[int, ...]
     new: int = 0
     corrected: int = 0

@@ -56,8 +56,8 @@ def credits_id(credits: Iterable[tuple[str, int]]) -> str:
 
 
 def place_of(folder: str | Path) -> str:
-    """A run folder as a ledger writes it."""
-    return shown(Path(folder).absolute())
+    """A run folder as a ledger writes it: without links and detours, so that one folder has one name."""
+    return shown(Path(folder).resolve())
 
 
 def corpus_number(database: sqlite3.Connection, corpus: ImageCorpus) -> int:
@@ -69,14 +69,13 @@ def corpus_number(database: sqlite3.Connection, corpus: ImageCorpus) -> int:
     return number
 
 
-def run_number(database: sqlite3.Connection, folder: str | Path, record: RunRecord, corpus: int) -> int:
-    """The ledger's number of a run, entered if it is new; where it was seen last is brought up to date."""
+def run_number(database: sqlite3.Connection, record: RunRecord, corpus: int) -> int:
+    """The ledger's number of a run, entered if it is new; source and date are those seen last."""
     request = record.request
     database.execute(
-        "INSERT INTO runs (request_sha256, request, corpus, folder, source, created) VALUES (?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (request_sha256) DO UPDATE SET folder = excluded.folder, source = excluded.source, "
-        "created = excluded.created",
-        (run_id(request), _canonical(request), corpus, place_of(folder), request.source, record.created),
+        "INSERT INTO runs (request_sha256, request, corpus, source, created) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (request_sha256) DO UPDATE SET source = excluded.source, created = excluded.created",
+        (run_id(request), _canonical(request), corpus, request.source, record.created),
     )
     return database.execute("SELECT run FROM runs WHERE request_sha256 = ?", (run_id(request),)).fetchone()[0]
 

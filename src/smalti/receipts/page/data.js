@@ -68,12 +68,17 @@ const topShare = (receipt, step, pixel) =>
 // What an item counts as in a column; null where it has no entry.
 function groupOf(item, column) {
   if (column === "label" && item.label !== null) return item.label;
-  return item.metadata[column] ?? null;
+  return Object.hasOwn(item.metadata, column) ? item.metadata[column] : null;
 }
 
 const whole = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 const twoPlaces = (value) => (value < 1000 ? value.toFixed(2) : whole.format(value));
-const percent = (share) => (share > 0 && share < 0.00005 ? "<0.01%" : `${(100 * share).toFixed(2)}%`);
+// Only nothing is 0 %, and only all is 100 %.
+function percent(share) {
+  if (share === 0 || share === 1) return `${100 * share}\u00a0%`;
+  if (share < 0.00005) return "<0.01\u00a0%";
+  return share < 0.99995 ? `${(100 * share).toFixed(2)}\u00a0%` : ">99.99\u00a0%";
+}
 const shareOf = (receipt, units) => Number(units) / Number(receipt.whole);
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
 const dayOf = (created) => (Number.isNaN(Date.parse(created)) ? "" : `, ${day.format(new Date(created))}`);

@@ -96,9 +96,12 @@ function showWeight(receipt, step, pixel) {
   el("sources").replaceChildren(
     ...sources.map((source) => sourceTile(receipt, source, step.patch_size, percent(source.share))),
   );
-  el("left-out").textContent = `This list leaves out ${percent(step.pixels.left_out[pixel])} of the weight.`;
+  // Where the list has room for more, it is whole, and what rounding left over is nothing.
+  const cut = sources.length === step.pixels.sources.length / receipt.area;
+  el("left-out").textContent = `This list leaves out ${percent(cut ? Math.max(0, step.pixels.left_out[pixel]) : 0)} of the weight.`;
   const rest = Number(step.pixels.rest_units[pixel]) / Number(receipt.perPixel);
-  const rows = itemsAt(receipt, step, pixel).map(({ item, share }) => bar(nameOf(receipt.items[item]), share));
+  // An item that is listed has weight, be it less than a unit.
+  const rows = itemsAt(receipt, step, pixel).map(({ item, share }) => bar(nameOf(receipt.items[item]), share || Number.MIN_VALUE));
   if (rest > 0) rows.push(bar(make("span", { class: "name" }, "all other items"), rest));
   el("bars").replaceChildren(...rows);
 }

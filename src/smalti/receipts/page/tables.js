@@ -76,7 +76,7 @@ function itemName(receipt, index) {
       "span",
       {},
       nameOf(item),
-      make("span", { class: "details" }, make("code", { title: item.id }, shortId(item)), ...details.flatMap(([column, value]) => [
+      make("span", { class: "details", title: details.map((pair) => pair.join(" ")).join("\n") || null }, make("code", { title: item.id }, shortId(item)), ...details.flatMap(([column, value]) => [
         make("span", {}, `${column} `, make("bdi", {}, value)),
       ])),
     ),

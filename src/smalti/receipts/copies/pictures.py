@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from smalti.receipts.copy_check import CopyCheck, SizeMatch
+from smalti.receipts.copies.check import CopyCheck, SizeMatch
 from smalti.sampling.pictures import png_bytes, tiles
 
 if TYPE_CHECKING:

@@ -1,8 +1,7 @@
-"""How much of a picture could have been cut out of a corpus: match, whatever the picture came from.
+"""The largest region that a picture has in common with one item of a corpus: match, whatever the picture came from.
 
-`tiling` paints each pixel from the nearest of the windows it lies in. `copied_region` finds the largest connected set
-of pixels that one item has in the same arrangement: a connected union of windows of side P, each of them equal to the
-window of the item at one and the same displacement.
+`copied_region` finds the largest connected set of pixels that one item has in the same arrangement: a connected union
+of windows of side P, each of them equal to the window of the item at one and the same displacement.
 
 The search is exact. Each window of the picture has a number, and a window of an item that of the windows equal to it.
 How many pixels lie in windows that an item has anywhere bounds its regions, and how many lie in windows that it has at
@@ -16,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
 from threading import Lock
 from typing import Any
 
@@ -26,70 +24,16 @@ from numpy.typing import NDArray
 
 from smalti.engine import native
 from smalti.progress import SILENT, Progress
-from smalti.receipts.match import NearestPatches
 
-__all__ = ["CopiedRegion", "Tiling", "copied_region", "tiling"]
+__all__ = ["CopiedRegion", "copied_region"]
 
 # Values of items that are held at a time; those of the first items searched, few but enough to be worth a comparison;
 # and displacements that a thread looks at between two signs of progress.
 _CHUNK_VALUES = 4_000_000
 _FIRST_VALUES = 50_000
 _BLOCK = 256
-_UNITS_PER_LEVEL = 2
 
 Slices = tuple[slice, slice]
-
-
-@dataclass(frozen=True, eq=False)
-class Tiling:
-    """For each pixel the nearest of the windows it lies in, and what the corpus has in its place. Tier: bitwise.
-
-    item, row, column: int64 (H, W), the item and the place in it that stands for the pixel.
-    squared: int64 (H, W), squared distance of that window, in units of q = 2u - 255.
-    values: how many numbers a window compares.
-    """
-
-    item: NDArray[np.int64]
-    row: NDArray[np.int64]
-    column: NDArray[np.int64]
-    squared: NDArray[np.int64]
-    values: int
-
-    @property
-    def rms(self) -> NDArray[np.float64]:
-        """Root of the mean squared difference of the window in grey levels, (H, W)."""
-        return np.sqrt(self.squared / (_UNITS_PER_LEVEL**2 * self.values))
-
-    def covered(self, levels: int) -> NDArray[np.bool_]:
-        """Pixels that lie in a window whose nearest patch differs by at most this root mean square; (H, W)."""
-        return self.squared <= _UNITS_PER_LEVEL**2 * levels**2 * self.values
-
-    def painted(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The picture put together from the items, uint8 (H, W, C)."""
-        return images[self.item, self.row, self.column]
-
-
-def tiling(found: NearestPatches, patch_size: int) -> Tiling:
-    """The nearest window around each pixel, from the nearest patch of every inner window; of equally near windows the
-    one whose centre is nearest to the pixel, then the upper, then the left one. Tier: bitwise.
-    """
-    height, width = found.item.shape
-    half = patch_size // 2
-    far = np.iinfo(np.int64).max
-    own = np.where(found.known, found.squared, far)
-    squared = np.full((height, width), far)
-    item, row, column = (np.full((height, width), -1, np.int64) for _ in range(3))
-    offsets = sorted(product(range(-half, half + 1), repeat=2), key=lambda o: (o[0] ** 2 + o[1] ** 2, o))
-    for dy, dx in offsets:
-        # The window whose centre lies at (dy, dx) from the pixel.
-        to = np.s_[max(0, -dy) : height - max(0, dy), max(0, -dx) : width - max(0, dx)]
-        there = np.s_[max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)]
-        nearer = own[there] < squared[to]
-        squared[to][nearer] = own[there][nearer]
-        item[to][nearer] = found.item[there][nearer]
-        row[to][nearer] = found.row[there][nearer] - dy
-        column[to][nearer] = found.column[there][nearer] - dx
-    return Tiling(item, row, column, squared, int(found.values.max()))
 
 
 @dataclass(frozen=True, eq=False)

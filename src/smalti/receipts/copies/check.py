@@ -24,7 +24,8 @@ from smalti.corpus import pixels as px
 from smalti.corpus.decode import Picture, resized
 from smalti.errors import InputError, UsageError
 from smalti.progress import SILENT, Progress
-from smalti.receipts.copies import CopiedRegion, Tiling, copied_region, tiling
+from smalti.receipts.copies.region import CopiedRegion, copied_region
+from smalti.receipts.copies.tiling import Tiling, tiling
 from smalti.receipts.match import inner_admission, nearest_patches, squared_distances
 
 __all__ = [
