@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -12,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cli_program import pictures, smalti
-from smalti.cli import explain_files
+from smalti.cli import explain_files, explain_words
 from smalti.receipts import UNITS
 from smalti.receipts.rows import COLUMNS
 from smalti.sampling import open_run
@@ -114,10 +116,10 @@ def test_one_file_when_one_is_asked_for(place: Path) -> None:
 
 
 def test_json_says_what_the_receipt_says(place: Path) -> None:
-    said = smalti("explain", place / "run", "--by", "artist", "--json").json
-    assert "files" not in said
-    assert [path.name for path in place.iterdir()] == ["run"]
-    (answer,) = said["seeds"]
+    written = smalti("explain", place / "run", "-o", place / "x", "--json").json
+    assert written["place"] == str(place / "x")
+    assert set(written["files"]) == {path.name for path in (place / "x").iterdir()}
+    (answer,) = written["seeds"]
     receipt = open_run(place / "run").trace.of_seed(0).receipt
     assert (answer["seed"], answer["picture"], answer["step"], answer["patch_size"]) == (0, "000000.png", 3, 3)
     assert answer["weight"]["units"] == receipt.whole_units
@@ -125,7 +127,7 @@ def test_json_says_what_the_receipt_says(place: Path) -> None:
         assert said_item["index"] == credit.item
         assert said_item["units"] == credit.units
         assert said_item["share"] == credit.share
-    assert list(answer["groups"]) == ["artist"]
+    assert list(answer["groups"]) == ["label", "artist"]
     assert {group["value"]: group["units"] for group in answer["groups"]["artist"]} == receipt.by("artist")
     share = receipt.at().top_share
     assert answer["pixels"]["top_item_share"]["mean"] == share.ravel().mean()
@@ -133,9 +135,50 @@ def test_json_says_what_the_receipt_says(place: Path) -> None:
     match = receipt.match()
     assert answer["match"]["nearest_patch_rms"]["most"] == match.rms.max()
     assert answer["match"]["nearest_items"][0]["index"] == match.whole[0][0]
-    written = smalti("explain", place / "run", "-o", place / "x", "--json").json
-    assert written["place"] == str(place / "x")
-    assert set(written["files"]) == {path.name for path in (place / "x").iterdir()}
+
+
+def test_groups_at_the_steps_asked_for_and_nothing_else(place: Path) -> None:
+    words = ("explain", place / "run", "--by", "artist")
+    said = smalti(*words, "--steps", "0,2", "--seed", "9", "--json").json
+    assert set(said) == {"seeds", "notes", "seconds"}
+    (answer,) = said["seeds"]
+    assert set(answer) == {"seed", "picture", "by"}
+    receipt = open_run(place / "run").trace.of_seed(9).receipt
+    assert [at["step"] for at in answer["by"]["steps"]] == [0, 2]
+    for at in answer["by"]["steps"]:
+        units = receipt.by("artist", step=at["step"])
+        assert [(group["value"], group["units"]) for group in at["groups"]] == list(units.items())
+        assert sum(group["units"] for group in at["groups"]) == at["units"] == receipt.whole_units
+    text = smalti(*words, "--steps", "0,2").out
+    assert [line for line in text.splitlines() if line.startswith("By ")] == [
+        "By artist, weight at step 0, patches of 3",
+        "By artist, weight at step 2, patches of 3",
+    ]
+    for other in ("Weight: ", "Match", "By label", "Copy map"):
+        assert other not in text
+    last = smalti(*words).out
+    assert "By artist, weight at step 3 (the finished picture), patches of 3\n" in last
+    assert last.count("By artist") == 1
+    # Where all is written, the last step is answered too.
+    assert smalti(*words, "-o", place / "x").out.count("By artist") == 1
+    assert [path.name for path in place.iterdir() if path.name != "x"] == ["run"]
+
+
+def test_groups_of_several_seeds_are_added_up(place: Path) -> None:
+    words = ("explain", place / "run", "--by", "label", "--seed", "all", "--steps", "1,3")
+    said = smalti(*words, "--json").json
+    assert (said["total"]["column"], said["total"]["pictures"]) == ("label", 3)
+    trace = open_run(place / "run").trace
+    for at in said["total"]["steps"]:
+        units = {
+            value: sum(sample.receipt.by("label", step=at["step"])[value] for sample in trace) for value in ("a", "b")
+        }
+        assert {group["value"]: group["units"] for group in at["groups"]} == units
+        assert at["units"] == 3 * 6 * 7 * UNITS
+        assert sum(group["share"] for group in at["groups"]) == pytest.approx(1)
+    text = smalti(*words).out
+    assert "All 3 pictures together\nBy label, weight at step 1" in text
+    assert "total" not in smalti("explain", place / "run", "--by", "label", "--json").json
 
 
 def test_a_pixel_is_proved(place: Path) -> None:
@@ -158,10 +201,37 @@ def test_a_pixel_is_proved(place: Path) -> None:
         assert float(mean) == pytest.approx(found["mean"][0], rel=1e-15)
     assert answer["pixel"][1]["mean"] == sample.mean[1, 6].tolist()
     text = smalti(*words).out
-    assert "Pixel 6,1 at step 1 (patches of 3) has the value" in text
+    assert "Pixel at column 6, row 1, step 1 (patches of 3), has the value" in text
+    assert " at column " in text.split("\n")[2]
+    assert "Proof: " in text
+    assert "Weight: " not in text
     assert f"the mean that this step has, and rounded to a pixel {sample.image[1, 6, 0]}" in text
     few = smalti("explain", place / "run", "--pixel", "0,0", "--top", "1", "--steps", "0")
     assert "all others" in few.out
+    assert smalti(*words[:4], "-o", place / "x.json").out.count("Proof: ") == 1
+    assert len(json.loads((place / "x.json").read_bytes())["steps"]) == 4
+
+
+def test_each_proof_names_its_channel(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 5, 4), np.uint8)
+    np.savez(tmp_path / "a.npz", images=pixels)
+    run = ("--scales", "3", "--steps", "2", "--seeds", "0")
+    assert smalti("generate", tmp_path / "a.npz", "-o", tmp_path / "run", *run).code == 0
+    text = smalti("explain", tmp_path / "run", "--pixel", "1,2").out
+    assert [line.split(":")[0] for line in text.splitlines() if line.startswith("Proof")] == [
+        f"Proof of {channel}" for channel in ("red", "green", "blue", "opacity")
+    ]
+
+
+def test_what_is_little_is_not_nothing() -> None:
+    found = {"item": 0, "id": 64 * "0", "name": "x", "label": None, "x": 0, "y": 0, "weight": 1, "value": [3]}
+    pixel = {
+        **{"x": 0, "y": 0, "step": 0, "patch_size": 3, "value": [3], "weight": 10**9, "weighted_sums": [1]},
+        **{"mean": [0.5], "sources": [{**found, "share": 1e-9}], "others": {"sources": 1, "weight": 10**9 - 1}},
+    }
+    lines = list(explain_words._pixel_lines(pixel))
+    assert " <0.01 %  value 3 " in lines[1]
+    assert ">99.99 %  all others" in lines[2]
 
 
 @pytest.mark.parametrize("machine", ["ideal", "equivariant", "local", "equivariant-local"])
@@ -169,7 +239,8 @@ def test_every_machine_is_explained(machine: str, kept: Path, tmp_path: Path) ->
     scales = () if machine in ("ideal", "equivariant") else ("--scales", "3")
     run = ("--machine", machine, *scales, "--steps", "2", "--seeds", "1", "--label", "a")
     assert smalti("generate", kept / "own", "-o", tmp_path / "run", *run).code == 0
-    done = smalti("explain", tmp_path / "run", "--pixel", "3,3", "-o", tmp_path / "out")
+    assert "Proof" in smalti("explain", tmp_path / "run", "--pixel", "3,3").out
+    done = smalti("explain", tmp_path / "run", "-o", tmp_path / "out")
     assert done.code == 0, done.err
     assert "the nearest item is " in done.out
     record = json.loads((tmp_path / "out" / "000001.receipt.json").read_bytes())
@@ -218,12 +289,12 @@ def test_without_pyarrow_there_is_no_table(place: Path, monkeypatch: pytest.Monk
     done = smalti("explain", place / "run")
     assert done.code == 0
     assert "note: no tables of rows were written" in done.err
-    assert "pip install 'smalti[parquet]'" in done.err
+    assert "run pip install pyarrow" in done.err
     assert not (place / "run-receipt" / "000000.receipt.parquet").exists()
     assert "receipt.parquet" not in done.out
     refused = smalti("explain", place / "run", "-o", place / "rows.parquet")
     assert refused.code == 1
-    assert "pip install 'smalti[parquet]'" in refused.failure
+    assert "run pip install pyarrow" in refused.failure
 
 
 @pytest.mark.parametrize(
@@ -240,6 +311,7 @@ def test_without_pyarrow_there_is_no_table(place: Path, monkeypatch: pytest.Monk
         (("--seed", "all", "-o", "one.json"), 2, "holds the record of one seed, and 3 were asked for"),
         (("--source", "nowhere"), 1, "'nowhere'"),
         (("--top", "0"), 2, "--top"),
+        (("-o", "new.txt"), 2, "-o 'new.txt' ends in .txt, which explain does not write: give a name that ends in"),
     ],
 )
 def test_what_cannot_be_done_is_said(place: Path, words: tuple[str, ...], code: int, sentence: str) -> None:
@@ -259,8 +331,11 @@ def test_nothing_is_written_over_without_force(place: Path) -> None:
         assert smalti("explain", place / "run", "-o", place / name, "--steps", "last", "--force").code == 0
         assert (place / name).read_text() != "mine"
     (place / "run-receipt").mkdir()
-    assert "is there already" in smalti("explain", place / "run").failure
+    (place / "run-receipt" / "mine.txt").write_text("mine")
+    assert "holds files that are no receipts" in smalti("explain", place / "run").failure
     assert smalti("explain", place / "run", "--force", "--steps", "last").code == 0
+    refused = smalti("explain", place / "run").failure
+    assert f"'{place / 'run-receipt' / '000000.receipt.json'}' is there already" in refused
     (place / "file").write_text("mine")
     assert "is a file, and receipts need a folder" in smalti("explain", place / "run", "-o", place / "file").failure
     (place / "folder.json").mkdir()
@@ -310,3 +385,105 @@ def test_a_run_that_is_not_as_it_was_is_refused(kept: Path, place: Path) -> None
     (place / "own" / "metadata.csv").unlink()
     changed = smalti("explain", run, "--source", place / "own")
     assert "are not those that this run was made from" in changed.failure
+
+
+def shown_on(page: Path) -> list[int]:
+    return [int(seed) for seed in re.findall(r'class="receipt" data-seed="([0-9]+)"', page.read_text())]
+
+
+def test_a_folder_gathers_the_seeds_of_one_run(kept: Path, place: Path) -> None:
+    folder = place / "run-receipt"
+    assert smalti("explain", place / "run", "--seed", "4", "--steps", "last").code == 0
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    done = smalti("explain", place / "run", "--seed", "0,9", "--steps", "last")
+    assert done.code == 0, done.err
+    assert "note: the page shows 1 seed more, whose receipts are in the folder" in done.err
+    names = [f"00000{seed}.{name}" for seed in (0, 4, 9) for name in SEED_FILES]
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*names, "report.html"])
+    assert shown_on(folder / "report.html") == [0, 4, 9]
+    for name in first.keys() - {"report.html"}:
+        assert (folder / name).read_bytes() == first[name]
+    # The same page as of all at once.
+    assert smalti("explain", place / "run", "--seed", "all", "--steps", "last", "-o", place / "all").code == 0
+    assert (place / "all" / "report.html").read_bytes() == (folder / "report.html").read_bytes()
+    again = smalti("explain", place / "run", "--seed", "4", "--force")
+    assert again.code == 0
+    assert shown_on(folder / "report.html") == [0, 4, 9]
+
+    words = ("--seeds", "1", "--scales", "3", "--steps", "3", "--label", "a")
+    assert smalti("generate", kept / "own", "-o", place / "other", *words).code == 0
+    refused = smalti("explain", place / "other", "-o", folder, "--force").failure
+    assert "is of another run, and a folder holds receipts of one" in refused
+    (folder / "000009.receipt.json").write_text("{}")
+    refused = smalti("explain", place / "run", "-o", folder, "--force").failure
+    assert f"'{folder / '000009.receipt.json'}' is not a record that this Smalti reads" in refused
+
+
+def test_stopped_by_a_person(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("smalti.receipts.page.page", stop)
+        done = smalti("explain", place / "run", "-o", place / "a.html")
+        assert (done.code, done.err.splitlines()[-1]) == (
+            130,
+            "smalti: stopped; nothing was written: repeat the command.",
+        )
+        done = smalti("explain", place / "run", "--steps", "last")
+        assert done.code == 130
+        assert f"'{place / 'run-receipt'}' has the files of some seeds and no page of them" in done.err
+        assert "repeat the command with --force" in done.err
+    assert smalti("explain", place / "run", "--steps", "last", "--force").code == 0
+    assert shown_on(place / "run-receipt" / "report.html") == [0]
+
+
+def test_parents_are_made(place: Path) -> None:
+    for name in ("report.html", "r.json", "r.csv", "folder"):
+        out = place / "deep" / name / name
+        assert smalti("explain", place / "run", "-o", out, "--steps", "last").code == 0
+        assert out.exists()
+    (place / "file").write_text("mine")
+    refused = smalti("explain", place / "run", "-o", place / "file" / "report.html").failure
+    assert "report.html cannot be written (Not a directory)" in refused
+
+
+def test_a_place_that_cannot_be_written_is_found_before_the_work(someone: Path) -> None:
+    pictures(someone / "in")
+    run = ("--seeds", "0", "--scales", "3", "--steps", "2")
+    assert smalti("generate", someone / "in", "-o", someone / "run", *run).code == 0
+    (someone / "shut").mkdir(mode=0o500)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("smalti.cli.explain.open_run", lambda *_, **__: pytest.fail("it has begun"))
+        for name in ("report.html", "r.json", "folder"):
+            refused = smalti("explain", someone / "run", "-o", someone / "shut" / "deep" / name).failure
+            assert "cannot be written (Permission denied)" in refused
+
+
+@pytest.mark.parametrize("command", [("explain",), ("credit",), ("effect", "--without", "a/0.png")])
+def test_a_picture_that_was_replaced_is_refused(command: tuple[str, ...], place: Path) -> None:
+    first, *words = command
+    picture, other = place / "run" / "000004.png", (place / "run" / "000009.png").read_bytes()
+    with Image.open(picture) as image:
+        image.load()
+        own = picture.read_bytes()
+        image.save(picture, compress_level=0)
+    assert picture.read_bytes() != own
+    assert smalti(first, place / "run", *words).code == 0
+    picture.write_bytes(other)
+    refused = smalti(first, place / "run", *words)
+    assert refused.code == 1
+    assert f"{picture} is not the picture that this run made: it was altered or replaced" in refused.failure
+    picture.unlink()
+    refused = smalti(first, place / "run", *words).failure
+    assert f"{picture} is missing; repeat the command of the run with --resume to make it again" in refused
+    picture.write_bytes(own)
+    (place / "run" / "trace.safetensors").unlink()
+    refused = smalti(first, place / "run", *words).failure
+    assert "trace.safetensors is missing; repeat the command of the run with --resume" in refused
+
+
+def test_one_item_is_one(tmp_path: Path) -> None:
+    run = ("--seeds", "0", "--scales", "3", "--steps", "2")
+    assert smalti("generate", pictures(tmp_path / "in", count=1), "-o", tmp_path / "run", *run).code == 0
+    assert "Weight: 1 of 1 item has some; most by" in smalti("explain", tmp_path / "run").out

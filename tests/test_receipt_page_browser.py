@@ -402,6 +402,45 @@ def test_the_page_fits_and_enlarges_by_whole_numbers(odd: Shown, width: int, den
     assert odd.one("#canvas").value_of_css_property("image-rendering") == "pixelated"
 
 
+@pytest.mark.parametrize("width", [901, 1024, 1280, 1366, 1700])
+def test_shares_and_units_are_whole_whatever_the_metadata(driver: Chrome, folder: Path, width: int) -> None:
+    machine = odd_names()
+    (record,) = copy.deepcopy(records_of(machine, steps=1))
+    record["columns"] += ["link", "remark"]
+    for item in record["items"]:
+        item["metadata"] |= {"link": "https://example.org/" + 5 * "pictures/", "remark": 9 * "a remark "}
+    at = record["steps"][0]
+    for column in ("link", "remark"):
+        at["groups"][column] = [[None, 7 * 9 * UNITS]]
+        at["group_others"][column] = {"groups": 0, "units": 0}
+    shown = written(driver, folder, f"wide-{width}", [record], machine.corpus.images).open(width=width)
+    inside, needed = shown.run("const s = document.querySelector('.scroller'); return [s.clientWidth, s.scrollWidth]")
+    assert needed <= inside
+    right = shown.run("return document.querySelector('.scroller').getBoundingClientRect().right")
+    for row in shown.run(
+        """return [...document.querySelectorAll("#credits tr")].map((row) => [...row.cells].slice(2).map((cell) =>
+            [cell.getBoundingClientRect().right, cell.scrollWidth <= cell.clientWidth + 1]))"""
+    ):
+        assert len(row) == 2
+        assert all(edge <= right + 0.5 and whole for edge, whole in row)
+
+
+def test_the_picture_stays_in_sight_beside_the_credit_and_leaves_the_summary_alone(odd: Shown) -> None:
+    odd.open(width=1366, height=1000)
+    tops = odd.run(
+        """const at = (id) => document.querySelector(id).getBoundingClientRect();
+        document.querySelector("#credits tbody tr:nth-child(8)").scrollIntoView({ block: "center" });
+        const beside = at("#stage");
+        document.querySelector(".summary").scrollIntoView();
+        const [hang, summary] = [at("#hang"), at(".summary")];
+        return [beside.top, beside.bottom, hang.bottom, summary.top, summary.left, hang.left]"""
+    )
+    assert tops[0] >= 0
+    assert tops[1] <= 1000
+    assert tops[2] <= tops[3]
+    assert tops[4] == tops[5]
+
+
 def lightness(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
     return colours[..., :3].astype(np.float64) @ [0.2126, 0.7152, 0.0722]
 

@@ -25,7 +25,7 @@ from smalti.corpus import pixels as px
 from smalti.corpus.decode import decode_file, quiet_pillow, shown
 from smalti.errors import SmaltiError, UsageError
 from smalti.progress import duration
-from smalti.receipts.copies import NEAR_LEVELS, NEAR_R, WITHIN, CopyCheck, SizeMatch, check_copies, fitting_sizes
+from smalti.receipts.copies import NEAR_LEVELS, NEAR_R, SIZES, WITHIN, CopyCheck, SizeMatch, check_copies, fitting_sizes
 from smalti.receipts.copies.pictures import draw
 from smalti.sampling.files import said_plainly, write_file
 
@@ -221,8 +221,9 @@ def _sizes(given: Sequence[Given], wanted: tuple[int, ...] | None, corpus: Image
     Raises:
         UsageError: one asked for does not fit, or none fits; of a picture, it names the file.
     """
-    anything = (max(corpus.size), max(corpus.size))
-    fitting_sizes(wanted, picture=anything, items=corpus.size)
+    # What the corpus itself has no room for is no picture's fault.
+    ample = max(*corpus.size, *(wanted or SIZES))
+    fitting_sizes(wanted, picture=(ample, ample), items=corpus.size)
     chosen = []
     for one in given:
         try:
