@@ -318,7 +318,7 @@ def test_groups_that_do_not_exist_are_refused_with_those_that_do():
     corpus = made([{"artist": f"{i:02}"} for i in range(25)])
     with pytest.raises(UsageError, match=r"^this corpus has no column 'by': choose one of artist.$"):
         corpus.values("by")
-    with pytest.raises(UsageError, match=r"^this corpus has no column 'by': its pictures have no metadata.$"):
+    with pytest.raises(UsageError, match=r"^this corpus has no column 'by': its items have no metadata.$"):
         made([{}]).group("by", "x")
     with pytest.raises(
         UsageError, match=r"^there is no item whose artist is 'x': choose one of 00, .*, 19 and 5 more.$"

@@ -14,6 +14,7 @@
 #include <tuple>
 #include <vector>
 
+#include "bind_text.hpp"
 #include "engine.hpp"
 #include "targets.hpp"
 
@@ -156,4 +157,6 @@ NB_MODULE(_kernel, m) {
       },
       "images"_a, "padded"_a, "exclusions"_a, "rects"_a, "half"_a, "signal"_a, "span"_a, "rate"_a, "shifts"_a, "keep"_a, "threads"_a,
       "target"_a);
+
+  bind_text(m);
 }

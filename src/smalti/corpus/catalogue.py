@@ -31,7 +31,7 @@ class Catalogue:
     metadata: tuple[Mapping[str, str], ...]
 
     def places_of(self, label: str) -> list[int]:
-        """See `ImageCorpus.places_of`."""
+        """See `Items.places_of`."""
         if self.labels is None:
             raise UsageError(
                 f"there is no label {label!r}: this corpus has no labels; put the pictures into one sub-folder for "
@@ -44,22 +44,22 @@ class Catalogue:
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """See `ImageCorpus.columns`."""
+        """See `Items.columns`."""
         named = {column for row in self.metadata for column in row}
         return (*(("label",) if self.labels is not None else ()), *sorted(named))
 
     def values(self, column: str) -> tuple[str | None, ...]:
-        """See `ImageCorpus.values`."""
+        """See `Items.values`."""
         name = normal(column)
         if name not in self.columns:
-            known = f"choose one of {', '.join(self.columns)}" if self.columns else "its pictures have no metadata"
+            known = f"choose one of {', '.join(self.columns)}" if self.columns else "its items have no metadata"
             raise UsageError(f"this corpus has no column {column!r}: {known}.")
         if name == "label" and self.labels is not None:
             return self.labels
         return tuple(row.get(name) for row in self.metadata)
 
     def group(self, column: str, value: str | None) -> list[int]:
-        """See `ImageCorpus.group`."""
+        """See `Items.group`."""
         values = self.values(column)
         wanted = None if value is None else normal(value)
         found = [index for index, other in enumerate(values) if other == wanted]
@@ -70,7 +70,7 @@ class Catalogue:
         return found
 
     def find(self, text: str) -> list[int]:
-        """See `ImageCorpus.find`."""
+        """See `Items.find`."""
         wanted = normal(text)
         named = [index for index, name in enumerate(self.names) if normal(name) == wanted]
         same = [index for index, identity in enumerate(self.ids) if begins(text, identity)]

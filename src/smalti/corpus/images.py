@@ -7,10 +7,9 @@ have been without it.
 
 from __future__ import annotations
 
-import operator
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,16 +20,16 @@ import numpy.typing as npt
 
 from smalti.corpus import pixels as px
 from smalti.corpus.archive import read_archive
-from smalti.corpus.catalogue import Catalogue
 from smalti.corpus.decode import Picture, decode_file, quiet_pillow, resized, shown
 from smalti.corpus.embedded import load_example
 from smalti.corpus.folder import list_pictures, read_pictures
+from smalti.corpus.items import Items
 from smalti.corpus.metadata import check_metadata, normal
-from smalti.errors import InputError, UsageError
+from smalti.errors import InputError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ImageCorpus:
+class ImageCorpus(Items):
     """Pictures of one size. Make one with `open_images`, a `from_...` class method, or `CorpusStore`.
 
     The record puts itself into canonical form: items sorted by (id, label, name), then by all else; colour under fully
@@ -269,13 +268,6 @@ class ImageCorpus:
             notes.append(f"{copies:,} of {len(self):,} pictures repeat another one exactly; kept as separate items")
         return tuple(notes)
 
-    def duplicates(self) -> tuple[tuple[int, ...], ...]:
-        """Groups of two or more items with the same content id, whatever their labels: indices in rising order."""
-        groups: dict[str, list[int]] = {}
-        for index, identity in enumerate(self.ids):
-            groups.setdefault(identity, []).append(index)
-        return tuple(tuple(group) for group in groups.values() if len(group) > 1)
-
     def with_label(self, label: str) -> ImageCorpus:
         """The items of one label. Raises `UsageError`, listing the labels, if the corpus has no such label."""
         return self._take(self.places_of(label))
@@ -283,53 +275,6 @@ class ImageCorpus:
     def places_of(self, label: str) -> list[int]:
         """Indices of the items of one label, ascending. Raises `UsageError` if the corpus has no such label."""
         return self.catalogue.places_of(label)
-
-    @cached_property
-    def catalogue(self) -> Catalogue:
-        """What is known of the items but their pixels."""
-        return Catalogue(ids=self.ids, labels=self.labels, names=self.names, metadata=self.metadata)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """What items can be grouped by: "label" if the corpus has labels, then the columns of metadata, sorted."""
-        return self.catalogue.columns
-
-    def values(self, column: str) -> tuple[str | None, ...]:
-        """The label, or the entry of a column of metadata, of each item; None where it has none. Shape (N,).
-
-        Raises `UsageError`, listing the columns, for one that no item has.
-        """
-        return self.catalogue.values(column)
-
-    def group(self, column: str, value: str | None) -> list[int]:
-        """Indices of the items with this value in a column, ascending; None: those that have no value there.
-
-        Raises `UsageError` for an unknown column, and, listing the values, if no item has this one.
-        """
-        return self.catalogue.group(column, value)
-
-    def find(self, text: str) -> list[int]:
-        """Indices of the items that a word names, ascending.
-
-        Main argument: `text`, a content id or the first 8 or more of its hex digits, for every item of that content;
-        or an exact name, for every item of that name. Raises `UsageError` if there is none, if the digits begin several
-        ids, and if the word is the name of an item and begins the id of another.
-        """
-        return self.catalogue.find(text)
-
-    def without(self, items: Iterable[int]) -> ImageCorpus:
-        """The corpus without some items, by index: equal, byte for byte, to one that never had them.
-
-        Raises `UsageError` for an index outside 0 to N - 1, and if no item would be left.
-        """
-        gone = {operator.index(item) for item in items}
-        for item in sorted(gone):
-            if not 0 <= item < len(self):
-                raise UsageError(f"there is no item {item}: this corpus has items 0 to {len(self) - 1}.")
-        if len(gone) == len(self):
-            whose = "its only item" if len(self) == 1 else f"all {len(self):,} of its items"
-            raise UsageError(f"without {whose} a corpus would be empty: leave at least one.")
-        return self._take([index for index in range(len(self)) if index not in gone])
 
     def adding(self, other: ImageCorpus) -> ImageCorpus:
         """The items of both corpora; the order of the two does not matter.
