@@ -1,4 +1,4 @@
-"""Smalti: new pictures from your own by closed-form diffusion, with nothing trained.
+"""Smalti: new pictures and text from your own by closed-form diffusion, with nothing trained.
 
 corpus = smalti.ImageCorpus.from_folder("photos/", size=(32, 32))
 machine = smalti.BorderAware(corpus, scales=smalti.calibrate(corpus))
@@ -10,9 +10,10 @@ from importlib.metadata import version as _version
 
 from smalti.calibration import Calibration, calibrate
 from smalti.corpus import CorpusStore, ImageCorpus, open_images
+from smalti.corpus.text import TextCorpus, open_text
 from smalti.engine import Exclusion, Partial, Posterior, Sources
 from smalti.errors import InputError, SmaltiError, UsageError
-from smalti.machines import MACHINES, BorderAware, Equivariant, EquivariantLocal, Ideal, Local, Machine
+from smalti.machines import MACHINES, BorderAware, Equivariant, EquivariantLocal, Ideal, Local, Machine, TextMachine
 from smalti.noise import Level, Schedule, schedule
 from smalti.sampling import DDIM, OpenRun, Step, Trace, open_run
 from smalti.window import Scales
@@ -42,11 +43,14 @@ __all__ = [
     "SmaltiError",
     "Sources",
     "Step",
+    "TextCorpus",
+    "TextMachine",
     "Trace",
     "UsageError",
     "__version__",
     "calibrate",
     "open_images",
     "open_run",
+    "open_text",
     "schedule",
 ]

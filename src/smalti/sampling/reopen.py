@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from smalti.corpus import BUILTIN, CorpusStore, ImageCorpus, open_images
 from smalti.corpus.decode import shown
 from smalti.corpus.store import is_store
+from smalti.corpus.text import BUILTIN_TEXT, TextCorpus, open_text
 from smalti.errors import InputError, SmaltiError
 from smalti.machines import MACHINES, Machine
 from smalti.sampling.image_request import Request
+from smalti.sampling.request import RunRequest
 from smalti.sampling.run import RunRecord, read_run, read_trace
-from smalti.sampling.trace import Trace
+from smalti.sampling.text_request import TextRequest, recorded_text_machine
 from smalti.window import Scales
 
 __all__ = ["OpenRun", "open_run", "recorded_machine"]
@@ -25,49 +28,54 @@ class OpenRun:
     Attributes:
         folder: the run folder.
         record: what its run.json says.
-        trace: its trace, with the machine.
-        machine: the machine that made it, on its pictures.
+        trace: its trace, with the machine: a `Trace` of pictures or a `TextTrace`, as `record.request.kind` says.
+        machine: the machine that made it, on its pictures or documents: a `Machine` or a `TextMachine`.
     """
 
     folder: Path
-    record: RunRecord[Request]
-    trace: Trace
-    machine: Machine
+    record: RunRecord[Any]
+    trace: Any
+    machine: Any
 
 
 def open_run(folder: str | Path, *, source: str | Path | None = None) -> OpenRun:
-    """Opens a finished run and the pictures it was made from. Tier: *bitwise*.
+    """Opens a finished run and the pictures or texts it was made from. Tier: *bitwise*.
 
     Args:
         folder: the run folder; nothing in it is changed.
 
     Keyword Args:
-        source: where the pictures are now; where the record says unless given.
+        source: where the pictures or texts are now; where the record says unless given.
 
     Raises:
-        InputError: the run is missing, damaged, altered or not finished, or its pictures are not there or are others.
+        InputError: the run is missing, damaged, altered or not finished, or its source is not there or is another.
     """
     folder = Path(folder)
     record = read_run(folder)
-    if not isinstance(record.request, Request):
-        raise InputError(f"the run in {folder} made {record.request.kind}, and this opens runs of pictures")
     trace = read_trace(folder, record)
     machine = recorded_machine(record.request, source=source)
     return OpenRun(folder, record, trace.made_by(machine), machine)
 
 
-def recorded_machine(request: Request, *, source: str | Path | None = None) -> Machine:
-    """The machine of a recorded run, on its pictures.
+def recorded_machine(request: RunRequest, *, source: str | Path | None = None) -> Any:
+    """The machine of a recorded run, on its pictures or documents.
 
     Args:
         request: the record.
 
     Keyword Args:
-        source: where the pictures are now; where the record says unless given.
+        source: where the pictures or texts are now; where the record says unless given.
 
     Raises:
-        InputError: the pictures are not there, or are others; or the record names a machine that there is not.
+        InputError: the source is not there, or is another; or the record names a machine that there is not.
     """
+    if isinstance(request, TextRequest):
+        return recorded_text_machine(request, _recorded_texts(request, source=source))
+    assert isinstance(request, Request)
+    return _recorded_picture_machine(request, source=source)
+
+
+def _recorded_picture_machine(request: Request, *, source: str | Path | None) -> Machine:
     corpus = _recorded_corpus(request, source=source)
     scales = None
     if request.patch_sizes is not None:
@@ -82,12 +90,16 @@ def recorded_machine(request: Request, *, source: str | Path | None = None) -> M
     return MACHINES[request.machine](corpus, scales=scales, label=request.label)
 
 
+def _recorded_texts(request: TextRequest, *, source: str | Path | None) -> TextCorpus:
+    place = _there(request, source, BUILTIN_TEXT)
+    corpus = open_text(place)
+    if corpus.digest != request.corpus_digest:
+        raise _others(request, place, corpus.digest)
+    return corpus
+
+
 def _recorded_corpus(request: Request, *, source: str | Path | None) -> ImageCorpus:
-    place = request.source if source is None else source
-    if source is None and place not in BUILTIN and not Path(place).exists():
-        raise InputError(
-            f"the pictures of this run are not at '{shown(place)}' any more: say where they are with --source PATH"
-        )
+    place = _there(request, source, BUILTIN)
     digest = ""
     for size in (None, request.corpus_size):  # as it is, or made that size
         try:
@@ -99,9 +111,24 @@ def _recorded_corpus(request: Request, *, source: str | Path | None) -> ImageCor
         digest = digest or corpus.digest
         if corpus.digest == request.corpus_digest:
             return corpus
+    raise _others(request, place, digest)
+
+
+def _there(request: RunRequest, source: str | Path | None, builtin: tuple[str, ...]) -> str | Path:
+    """Where the source of a run should be."""
+    place = request.source if source is None else source
+    if source is None and place not in builtin and not Path(place).exists():
+        raise InputError(
+            f"the {request.kind} of this run are not at '{shown(place)}' any more: say where they are with --source "
+            "PATH"
+        )
+    return place
+
+
+def _others(request: RunRequest, place: str | Path, digest: str) -> InputError:
     _say_what_changed(Path(place), request.corpus_digest)
-    raise InputError(
-        f"the pictures at '{shown(place)}' are not those that this run was made from (digest {digest[:12]}, then "
+    return InputError(
+        f"the {request.kind} at '{shown(place)}' are not those that this run was made from (digest {digest[:12]}, then "
         f"{request.corpus_digest[:12]}): restore them, or say where they are with --source PATH"
     )
 

@@ -3,10 +3,10 @@
 A finished run folder holds
 
     run.json                the request with every setting resolved, when it was created, SHA-256 of every other file
-    000000.png ...          one file per seed, named by the seed (pictures: PNG)
-    grid.png                the first samples side by side
-    trajectory.png          the way of the first few, from noise
-    trace.safetensors       what a receipt needs (see `smalti.sampling.trace`)
+    000000.png ...          one file per seed, named by the seed (pictures: PNG, texts: .txt)
+    grid.png                the first samples side by side (texts: all.txt, all of them)
+    trajectory.png          the way of the first few, from noise (pictures)
+    trace.safetensors       what a receipt needs (see `smalti.sampling.trace` and `smalti.sampling.text_trace`)
 
 Of these, only the entry `created` of run.json differs between two runs of the same request with the same versions.
 While a run is under way, `.parts` holds one small trace per finished seed. The order of writing is what makes a kill
@@ -34,6 +34,7 @@ from smalti.sampling.ddim import batches
 from smalti.sampling.files import is_leftover, said_plainly, write_file
 from smalti.sampling.image_request import Request
 from smalti.sampling.request import Output, RunRequest, Samples, text_in, versions_in_use
+from smalti.sampling.text_request import TextRequest
 
 __all__ = [
     "Difference",
@@ -49,7 +50,7 @@ _FORMAT = "smalti.run/1"
 _RECORD = "run.json"
 _TRACE = "trace.safetensors"
 _PARTS = ".parts"
-_KINDS: dict[str, type[RunRequest]] = {kind.kind: kind for kind in (Request,)}
+_KINDS: dict[str, type[RunRequest]] = {kind.kind: kind for kind in (Request, TextRequest)}
 
 
 AnyRequest = TypeVar("AnyRequest", bound=RunRequest)
@@ -276,7 +277,7 @@ def verify(
     machine = make_machine(request)
     if machine.corpus.digest != request.corpus_digest:
         raise InputError(
-            f"The pictures of {request.source} are not those that the run in {folder} was made from (digest "
+            f"The {request.kind} of {request.source} are not those that the run in {folder} was made from (digest "
             f"{machine.corpus.digest[:12]}, then {request.corpus_digest[:12]}); restore them to verify the run."
         )
     make = request.maker(machine)

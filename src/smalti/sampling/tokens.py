@@ -24,9 +24,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,20 @@ from smalti.noise.discrete import kept, uniform_reverse
 from smalti.noise.words import uniforms
 from smalti.sampling.truncation import Truncation, entropies
 
-__all__ = ["MASK", "ORDERS", "Order", "TokenDenoiser", "TokenStep", "unmask", "unnoise"]
+__all__ = [
+    "MASK",
+    "ORDERS",
+    "Order",
+    "Question",
+    "TokenDenoiser",
+    "TokenStep",
+    "Walk",
+    "together",
+    "unmask",
+    "unmask_walk",
+    "unnoise",
+    "unnoise_walk",
+]
 
 MASK = -1
 
@@ -101,6 +114,59 @@ class TokenStep:
         return out
 
 
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What a sampler asks a denoiser; entries as the arguments of `TokenDenoiser`."""
+
+    tokens: Tokens
+    kept: float
+    sites: NDArray[np.int64]
+
+
+Walk: TypeAlias = Generator[Question | TokenStep, Probabilities | None, None]
+"""A sampler that asks whoever drives it: a `Question` wants its answer sent in, a `TokenStep` None."""
+
+
+def together(
+    walks: Sequence[Walk], answer: Callable[[list[tuple[int, Question]]], Sequence[Probabilities]]
+) -> Iterator[tuple[int, TokenStep]]:
+    """Drives several samplers at once, so that their questions can be answered by one call. Tier: as the answers.
+
+    Args:
+        walks: the samplers.
+        answer: gives the answers to questions, each with the place of its sampler in `walks`.
+
+    Returns:
+        Steps, each with the place of its sampler, made as they are asked for; in the order in which each makes them.
+    """
+    answers: dict[int, Probabilities | None] = dict.fromkeys(range(len(walks)))
+    while answers:
+        questions: list[tuple[int, Question]] = []
+        for place, given in answers.items():
+            item = _next(walks[place], given)
+            while isinstance(item, TokenStep):
+                yield place, item
+                item = _next(walks[place], None)
+            if item is not None:
+                questions.append((place, item))
+        found = answer(questions) if questions else []
+        answers = {place: given for (place, _), given in zip(questions, found, strict=True)}
+
+
+def _next(walk: Walk, given: Probabilities | None) -> Question | TokenStep | None:
+    try:
+        return walk.send(given)
+    except StopIteration:
+        return None
+
+
+def _driven(walk: Walk, denoiser: TokenDenoiser) -> Iterator[TokenStep]:
+    def answer(questions: list[tuple[int, Question]]) -> list[Probabilities]:
+        return [denoiser(one.tokens, one.kept, one.sites) for _, one in questions]
+
+    return (step for _, step in together([walk], answer))
+
+
 def unmask(
     denoiser: TokenDenoiser,
     tokens: Tokens,
@@ -137,6 +203,35 @@ def unmask(
     Raises:
         UsageError: a setting has no meaning.
     """
+    walk = unmask_walk(
+        denoiser.vocabulary,
+        tokens,
+        seed=seed,
+        order=order,
+        steps=steps,
+        schedule=schedule,
+        truncation=truncation,
+        block=block,
+        gamma=gamma,
+        threshold=threshold,
+    )
+    return _driven(walk, denoiser)
+
+
+def unmask_walk(
+    vocabulary: int,
+    tokens: Tokens,
+    *,
+    seed: int,
+    order: Order = "confidence",
+    steps: int | None = None,
+    schedule: str = "linear",
+    truncation: Truncation | None = None,
+    block: int | None = None,
+    gamma: float = 0.1,
+    threshold: float = 0.9,
+) -> Walk:
+    """`unmask` for whoever answers the questions; `vocabulary` is V, other arguments and errors are the same."""
     if order not in ORDERS:
         raise UsageError(f"there is no order of decoding called {order!r}: choose one of {', '.join(ORDERS)}")
     if steps is not None and steps < 1:
@@ -148,8 +243,8 @@ def unmask(
     if not gamma >= 0.0 or not 0.0 < threshold <= 1.0:
         raise UsageError(f"gamma is at least 0 and a threshold above 0 and at most 1, not {gamma} and {threshold}")
     return _unmasked(
-        denoiser,
-        _checked(tokens, denoiser.vocabulary),
+        vocabulary,
+        _checked(tokens, vocabulary),
         seed,
         order,
         steps,
@@ -162,7 +257,7 @@ def unmask(
 
 
 def _unmasked(
-    denoiser: TokenDenoiser,
+    vocabulary: int,
     tokens: Tokens,
     seed: int,
     order: Order,
@@ -172,7 +267,7 @@ def _unmasked(
     block: int | None,
     gamma: float,
     threshold: float,
-) -> Iterator[TokenStep]:
+) -> Walk:
     length = len(tokens)
     index = 0
     for begin in range(0, length, block or max(length, 1)):
@@ -195,7 +290,7 @@ def _unmasked(
             index += 1
             if not len(asked):
                 continue
-            given = _checked_rows(denoiser(tokens, float(before), asked), len(asked), denoiser.vocabulary)
+            given = _checked_rows((yield Question(tokens, float(before), asked)), len(asked), vocabulary)
             law = truncation(given)
             draws = uniforms(length, seed=seed, purpose="text/draw", step=index)[asked]
             drawn = _drawn(law, draws)
@@ -281,26 +376,49 @@ def unnoise(
     Raises:
         UsageError: a setting has no meaning, or a token is masked.
     """
-    tokens = _checked(tokens, denoiser.vocabulary)
+    walk = unnoise_walk(
+        denoiser.vocabulary,
+        tokens,
+        seed=seed,
+        steps=steps,
+        schedule=schedule,
+        fixed=fixed,
+        truncation=truncation,
+    )
+    return _driven(walk, denoiser)
+
+
+def unnoise_walk(
+    vocabulary: int,
+    tokens: Tokens,
+    *,
+    seed: int,
+    steps: int,
+    schedule: str = "linear",
+    fixed: NDArray[np.bool_] | None = None,
+    truncation: Truncation | None = None,
+) -> Walk:
+    """`unnoise` for whoever answers the questions; `vocabulary` is V, other arguments and errors are the same."""
+    tokens = _checked(tokens, vocabulary)
     if (tokens == MASK).any():
         raise UsageError("uniform noise knows no mask: fill the places with random tokens first")
     shares = kept(schedule, steps)
     open_sites = np.flatnonzero(~fixed) if fixed is not None else np.arange(len(tokens))
-    return _unnoised(denoiser, tokens, seed, shares, open_sites, truncation or Truncation())
+    return _unnoised(vocabulary, tokens, seed, shares, open_sites, truncation or Truncation())
 
 
 def _unnoised(
-    denoiser: TokenDenoiser,
+    vocabulary: int,
     tokens: Tokens,
     seed: int,
     shares: NDArray[np.float64],
     sites: NDArray[np.int64],
     truncation: Truncation,
-) -> Iterator[TokenStep]:
+) -> Walk:
     for index, (before, after) in enumerate(itertools.pairwise(shares)):
         if not len(sites):
             return
-        given = _checked_rows(denoiser(tokens, float(before), sites), len(sites), denoiser.vocabulary)
+        given = _checked_rows((yield Question(tokens, float(before), sites)), len(sites), vocabulary)
         posterior = truncation(given)
         law = uniform_reverse(posterior, tokens[sites], float(before), float(after))
         drawn = _drawn(law, uniforms(len(tokens), seed=seed, purpose="text/draw", step=index)[sites])
@@ -337,7 +455,8 @@ def _checked(tokens: Tokens, vocabulary: int) -> Tokens:
     return tokens
 
 
-def _checked_rows(given: Probabilities, sites: int, vocabulary: int) -> Probabilities:
+def _checked_rows(given: Probabilities | None, sites: int, vocabulary: int) -> Probabilities:
+    assert given is not None
     good = given.shape == (sites, vocabulary) and np.isfinite(given).all() and given.min() >= 0.0
     if not good or not (given.sum(axis=1) > 0.0).all():
         raise SmaltiError(

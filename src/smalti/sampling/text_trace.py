@@ -1,0 +1,429 @@
+"""What a run of texts leaves: the texts, and the order and the odds in which their tokens were drawn.
+
+A receipt asks again what a token was drawn from, at the row of tokens as it was then. So a trace keeps the row at the
+start, and every change of it as an event: step, site, token. All events of one step were drawn from one row, the one
+before the step.
+
+On disk a trace is one safetensors file, in which one metadata entry `smalti` holds as JSON what is no array (see
+`smalti.sampling.trace`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smalti.corpus.tokens import Tokenizer, from_json
+from smalti.errors import InputError, UsageError
+from smalti.machines.text import TextMachine
+from smalti.sampling.files import write_file
+from smalti.sampling.text_ranges import character_ranges
+from smalti.sampling.tokens import TokenStep
+
+__all__ = ["TextEvents", "TextSample", "TextTrace"]
+
+_FORMAT = "smalti.text-trace/1"
+
+_EVENTS = {
+    "step": np.int32,
+    "site": np.int32,
+    "token": np.int32,
+    "kept": np.float64,
+    "probability": np.float64,
+    "entropy": np.float64,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class TextEvents:
+    """Tokens that were drawn, in their order: by step, then by site. Shape (E,) each.
+
+    Attributes:
+        step: step of the sampler, from 0. int32.
+        site: place in the row. int32.
+        token: what was drawn. int32.
+        kept: share of tokens that noise had left at the time. float64.
+        probability: of the token, in the distribution that it was drawn from. float64.
+        entropy: of the machine's distribution at the site, in bits, before truncation. float64.
+    """
+
+    step: NDArray[np.int32]
+    site: NDArray[np.int32]
+    token: NDArray[np.int32]
+    kept: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    entropy: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+    @classmethod
+    def of(cls, steps: Sequence[TokenStep]) -> TextEvents:
+        """The events of the steps of one sampler."""
+        sizes = [len(step.sites) for step in steps]
+
+        def joined(parts: Sequence[NDArray[Any]], kind: type) -> NDArray[Any]:
+            return np.concatenate([*parts, np.zeros(0)]).astype(kind)
+
+        return cls(
+            step=np.repeat(np.array([step.index for step in steps], np.int32), sizes),
+            site=joined([step.sites for step in steps], np.int32),
+            token=joined([step.drawn for step in steps], np.int32),
+            kept=np.repeat(np.array([step.kept for step in steps], np.float64), sizes),
+            probability=joined([step.probability for step in steps], np.float64),
+            entropy=joined([step.entropy for step in steps], np.float64),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class TextSample:
+    """One seed's part of a trace; the arrays are views of the trace's.
+
+    Attributes:
+        seed: the seed.
+        text: the finished text.
+        tokens: its tokens. int32, shape (L,).
+        start: the row that the sampler began with, -1 where masked. int32, shape (L,).
+        events: the tokens that were drawn.
+        settings: what decided the sample; JSON values.
+        tokenizer: how text was cut.
+        corpus_digest: digest of the corpus.
+        machine: the machine that made it, where it is at hand; not part of what is saved.
+    """
+
+    seed: int
+    text: str
+    tokens: NDArray[np.int32]
+    start: NDArray[np.int32]
+    events: TextEvents
+    settings: Mapping[str, Any]
+    tokenizer: Tokenizer
+    corpus_digest: str
+    machine: TextMachine | None = None
+
+    def state(self, event: int) -> NDArray[np.int32]:
+        """The row that an event was drawn from: as it was before the event's step.
+
+        Args:
+            event: place in `events`, from 0; negative counts from the end.
+
+        Returns:
+            The row, -1 where masked. int32, shape (L,).
+
+        Raises:
+            IndexError: there is no such event.
+        """
+        place = range(len(self.events))[event]
+        before = int(np.searchsorted(self.events.step, self.events.step[place]))
+        row = self.start.copy()
+        # Later assignments win, and events are in their order: a site may change more than once.
+        for site, token in zip(self.events.site[:before], self.events.token[:before], strict=True):
+            row[site] = token
+        return row
+
+    @cached_property
+    def pieces(self) -> tuple[tuple[int, int], ...]:
+        """For each token the characters [begin, end) of `text` that it has a part in; see `character_ranges`."""
+        return character_ranges(self.tokenizer, self.tokens)
+
+
+@dataclass(frozen=True, eq=False)
+class TextTrace:
+    """The texts of a run and the way to them. `trace[k]` is the k-th sample, `trace.of_seed(seed)` the one of a seed.
+
+    Attributes:
+        seeds: the seeds. Shape (S,).
+        start: the rows at the start, -1 where masked. int32, shape (S, L).
+        tokens: the finished rows. int32, shape (S, L).
+        offsets: events [offsets[k], offsets[k + 1]) are those of sample k. int64, shape (S + 1,).
+        events: all events, sample after sample.
+        texts: the finished texts. Shape (S,).
+        settings: what decided the samples: those of the machine under "machine", and of the sampler; JSON values.
+        tokenizer: what `smalti.corpus.tokens.from_json` makes the tokenizer from.
+        corpus_digest: digest of the corpus, hexadecimal.
+        machine: the machine that made it, where it is at hand: receipts need it. Not part of what is saved.
+
+    Raises:
+        UsageError: the arrays do not belong together.
+    """
+
+    seeds: tuple[int, ...]
+    start: NDArray[np.int32]
+    tokens: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    events: TextEvents
+    texts: tuple[str, ...]
+    settings: Mapping[str, Any]
+    tokenizer: Mapping[str, Any]
+    corpus_digest: str
+    machine: TextMachine | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        count, total = len(self.seeds), len(self.events)
+        good = (
+            self.tokens.dtype == self.start.dtype == np.int32
+            and self.tokens.ndim == 2
+            and self.tokens.shape == self.start.shape
+            and len(self.tokens) == len(self.texts) == count
+            and self.offsets.shape == (count + 1,)
+            and (np.diff(self.offsets) >= 0).all()
+            and (self.offsets[0], self.offsets[-1]) == (0, total)
+            and all(
+                getattr(self.events, name).dtype == kind and getattr(self.events, name).shape == (total,)
+                for name, kind in _EVENTS.items()
+            )
+        )
+        if not good:
+            raise UsageError(
+                f"the arrays of a trace of {count} texts do not belong together: rows of shape {self.tokens.shape}, "
+                f"{len(self.texts)} texts and {total} events"
+            )
+
+    @classmethod
+    def of(
+        cls,
+        walks: Sequence[tuple[int, NDArray[np.int32], Sequence[TokenStep]]],
+        *,
+        machine: TextMachine,
+        settings: Mapping[str, Any],
+    ) -> TextTrace:
+        """The trace of what samplers did.
+
+        Args:
+            walks: for each sample the seed, the row at the start, and the steps; rows are of one length.
+
+        Keyword Args:
+            machine: the machine that was asked.
+            settings: what decided the samples.
+        """
+        events = [TextEvents.of(steps) for _, _, steps in walks]
+        finished = [steps[-1].following if steps else start for _, start, steps in walks]
+        return cls(
+            seeds=tuple(seed for seed, _, _ in walks),
+            start=np.stack([start for _, start, _ in walks]).astype(np.int32),
+            tokens=np.stack(finished).astype(np.int32),
+            offsets=_offsets([len(one) for one in events]),
+            events=_joined(events),
+            texts=tuple(machine.tokenizer.decode(row.tolist()) for row in finished),
+            settings=dict(settings),
+            tokenizer=machine.tokenizer.to_json(),
+            corpus_digest=machine.corpus.digest,
+            machine=machine,
+        )
+
+    @property
+    def length(self) -> int:
+        """Number of tokens L of each text."""
+        return self.tokens.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def __getitem__(self, index: int) -> TextSample:
+        """The sample at a place of the trace, as views.
+
+        Args:
+            index: place, from 0; negative counts from the end.
+
+        Raises:
+            IndexError: there is no such place.
+        """
+        place = range(len(self.seeds))[index]
+        return TextSample(
+            seed=self.seeds[place],
+            text=self.texts[place],
+            tokens=self.tokens[place],
+            start=self.start[place],
+            events=self._events_of(place),
+            settings=self.settings,
+            tokenizer=self._tokenizer,
+            corpus_digest=self.corpus_digest,
+            machine=self.machine,
+        )
+
+    def __iter__(self) -> Iterator[TextSample]:
+        return (self[place] for place in range(len(self)))
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        return from_json(self.tokenizer) if self.machine is None else self.machine.tokenizer
+
+    def _events_of(self, place: int) -> TextEvents:
+        there = slice(int(self.offsets[place]), int(self.offsets[place + 1]))
+        return TextEvents(**{name: getattr(self.events, name)[there] for name in _EVENTS})
+
+    def of_seed(self, seed: int) -> TextSample:
+        """The sample of a seed, as views.
+
+        Args:
+            seed: one of `seeds`.
+
+        Raises:
+            UsageError: the trace has no such seed.
+        """
+        if seed not in self.seeds:
+            known = ", ".join(map(str, self.seeds[:8])) + (" ..." if len(self.seeds) > 8 else "")
+            raise UsageError(f"the trace has no sample of seed {seed}; it has {known}")
+        return self[self.seeds.index(seed)]
+
+    def only(self, place: int) -> TextTrace:
+        """A trace of one sample.
+
+        Args:
+            place: place of the sample, from 0.
+        """
+        one = slice(place, place + 1)
+        events = self._events_of(place)
+        return replace(
+            self,
+            seeds=self.seeds[one],
+            start=self.start[one],
+            tokens=self.tokens[one],
+            offsets=_offsets([len(events)]),
+            events=events,
+            texts=self.texts[one],
+        )
+
+    def made_by(self, machine: TextMachine) -> TextTrace:
+        """The same trace with the machine that made it, so that its samples have receipts.
+
+        Args:
+            machine: a machine on the corpus of the trace.
+
+        Raises:
+            UsageError: its settings, tokens or corpus are not those of the trace.
+        """
+        same = (
+            machine.corpus.digest == self.corpus_digest
+            and machine.settings() == self.settings.get("machine")
+            and machine.tokenizer.to_json() == dict(self.tokenizer)
+        )
+        if not same:
+            raise UsageError(
+                f"the machine {machine.settings()} on the corpus {machine.corpus.digest[:12]} did not make this trace: "
+                f"that was {self.settings.get('machine')} on {self.corpus_digest[:12]}"
+            )
+        return replace(self, machine=machine)
+
+    def same_request(self, other: TextTrace) -> bool:
+        """Whether two traces have the same settings, tokens, corpus and length, whatever their seeds."""
+        return (
+            dict(self.settings) == dict(other.settings)
+            and dict(self.tokenizer) == dict(other.tokenizer)
+            and self.corpus_digest == other.corpus_digest
+            and self.length == other.length
+        )
+
+    @classmethod
+    def join(cls, traces: Sequence[TextTrace]) -> TextTrace:
+        """One trace of the samples of several, in order.
+
+        Args:
+            traces: at least one, all of one request.
+
+        Raises:
+            UsageError: there is none, or they are not of one request.
+        """
+        if not traces or not all(traces[0].same_request(trace) for trace in traces):
+            raise UsageError("traces can be joined only if there is one at least and all have the same settings")
+        return replace(
+            traces[0],
+            seeds=tuple(seed for trace in traces for seed in trace.seeds),
+            start=np.concatenate([trace.start for trace in traces]),
+            tokens=np.concatenate([trace.tokens for trace in traces]),
+            offsets=_offsets([int(size) for trace in traces for size in np.diff(trace.offsets)]),
+            events=_joined([trace.events for trace in traces]),
+            texts=tuple(text for trace in traces for text in trace.texts),
+        )
+
+    def to_bytes(self) -> bytes:
+        """The trace as the content of a safetensors file; equal traces give equal bytes. Tier: *bitwise*."""
+        from safetensors.numpy import save
+
+        encoded = [text.encode() for text in self.texts]
+        arrays = {
+            "start": self.start,
+            "tokens": self.tokens,
+            "offsets": self.offsets,
+            "text_bytes": np.frombuffer(b"".join(encoded), np.uint8),
+            "text_offsets": _offsets([len(one) for one in encoded]),
+            **{name: getattr(self.events, name) for name in _EVENTS},
+        }
+        record = {
+            "format": _FORMAT,
+            "seeds": list(self.seeds),
+            "settings": dict(self.settings),
+            "tokenizer": dict(self.tokenizer),
+            "corpus_digest": self.corpus_digest,
+        }
+        return save(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+            metadata={"smalti": json.dumps(record, sort_keys=True, allow_nan=False)},
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Writes the trace to a file, all of it or nothing.
+
+        Args:
+            path: the file, by custom `trace.safetensors`.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        write_file(Path(path), self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | Path) -> TextTrace:
+        """Reads a trace that `save` wrote.
+
+        Args:
+            path: the file.
+
+        Raises:
+            InputError: the file cannot be read, or is not a complete trace.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(path), framework="numpy") as file:
+                record = json.loads((file.metadata() or {})["smalti"])
+                if record["format"] != _FORMAT:
+                    raise InputError(
+                        f"{path} is a trace in the format {record['format']!r}; this Smalti reads {_FORMAT!r}"
+                    )
+                content = file.get_tensor("text_bytes").tobytes()
+                ends = file.get_tensor("text_offsets").tolist()
+                return cls(
+                    seeds=tuple(record["seeds"]),
+                    start=file.get_tensor("start"),
+                    tokens=file.get_tensor("tokens"),
+                    offsets=file.get_tensor("offsets"),
+                    events=TextEvents(**{name: file.get_tensor(name) for name in _EVENTS}),
+                    texts=tuple(content[a:b].decode() for a, b in itertools.pairwise(ends)),
+                    settings=record["settings"],
+                    tokenizer=record["tokenizer"],
+                    corpus_digest=record["corpus_digest"],
+                )
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror or error}); give the path of a trace") from error
+        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{path} is not a complete trace written by Smalti: delete it, and repeat the request with --resume to "
+                "make it again"
+            ) from error
+
+
+def _offsets(sizes: Sequence[int]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def _joined(events: Sequence[TextEvents]) -> TextEvents:
+    return TextEvents(**{name: np.concatenate([getattr(one, name) for one in events]) for name in _EVENTS})
