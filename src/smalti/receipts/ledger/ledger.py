@@ -22,7 +22,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ from smalti.errors import UsageError
 from smalti.progress import SILENT, Progress
 from smalti.receipts.composition import UNITS
 from smalti.receipts.ledger.check import check
+from smalti.receipts.ledger.kinds import OwedDocuments, credits_of, items_of, sites_of
 from smalti.receipts.ledger.layout import LEDGER
 from smalti.receipts.ledger.records import Entry, Group, SampleTotals, Total, Verified
 from smalti.receipts.ledger.rows import (
@@ -50,11 +51,11 @@ from smalti.receipts.ledger.rows import (
 )
 from smalti.receipts.ledger.sums import About, grouped, metadata_of, totals
 from smalti.receipts.ledger.tables import samples_table, totals_table
-from smalti.receipts.receipt import Receipt
 from smalti.receipts.tables import check_table_name, write_table
 from smalti.sampling.files import said_plainly
 from smalti.sampling.reopen import OpenRun
 from smalti.sampling.run import RunRecord
+from smalti.sampling.text_trace import TextTrace
 from smalti.sampling.trace import Trace
 
 if TYPE_CHECKING:
@@ -139,17 +140,17 @@ class Ledger:
         """
         chosen = run.trace.seeds if seeds is None else tuple(seeds)
         samples = [run.trace.of_seed(seed) for seed in chosen]
-        corpus = run.machine.corpus
+        corpus = items_of(run.machine)
         corrected = self._bring_up_to_date(run)
         self._clean()
-        missing = [s for s in samples if self._sample(run.record, s.seed, s.image) is None]
+        missing = [s for s in samples if self._sample(run.record, s.seed, sites_of(s)) is None]
         new = 0
         if missing:
             with progress.task("counting credits", len(missing)) as task:
                 for sample in missing:
-                    units = Receipt(sample, run.machine).credits(tick=task.advance)
-                    new += self.enter_credits(run.folder, run.record, corpus, sample.seed, sample.image, units)
-        numbers = [self._sample(run.record, s.seed, s.image) for s in samples]
+                    units = credits_of(sample, run.machine, task.advance)
+                    new += self.enter_credits(run.folder, run.record, corpus, sample.seed, sites_of(sample), units)
+        numbers = [self._sample(run.record, s.seed, sites_of(s)) for s in samples]
         held = tuple(number for number in numbers if number is not None)
         place = place_of(run.folder)
         self._seen(held, place)
@@ -159,9 +160,9 @@ class Ledger:
         self,
         folder: str | Path,
         record: RunRecord,
-        corpus: ImageCorpus,
+        corpus: ImageCorpus | OwedDocuments,
         seed: int,
-        picture: NDArray[np.uint8],
+        picture: NDArray[Any],
         units: NDArray[np.int64],
     ) -> bool:
         """Enters the credits of one sample, all of them or nothing.
@@ -171,8 +172,8 @@ class Ledger:
             record: its record.
             corpus: the corpus of the run.
             seed: the seed of the sample.
-            picture: its pixels. uint8, shape (H, W, C).
-            units: units of each item, none negative, sum H W 2^40. int64, shape (N,).
+            picture: its pixels, uint8 (H, W, C), or the tokens of a text, int32 (L, 1).
+            units: units of each item, none negative, sum H W 2^40, or L 2^40. int64, shape (N,).
 
         Returns:
             Whether it was entered; False if the ledger has it already.
@@ -212,7 +213,7 @@ class Ledger:
             )
         return True
 
-    def find(self, folder: str | Path, record: RunRecord, trace: Trace) -> Entry | None:
+    def find(self, folder: str | Path, record: RunRecord, trace: Trace | TextTrace) -> Entry | None:
         """The samples of a run, without its pictures; None unless all are in the ledger.
 
         Args:
@@ -220,7 +221,7 @@ class Ledger:
             record: its record.
             trace: its trace.
         """
-        found = [self._sample(record, sample.seed, sample.image) for sample in trace]
+        found = [self._sample(record, sample.seed, sites_of(sample)) for sample in trace]
         samples = tuple(number for number in found if number is not None)
         return Entry(run_id(record.request), (place_of(folder),), samples) if len(samples) == len(found) else None
 
@@ -448,7 +449,7 @@ class Ledger:
         with self._writing() as database:
             database.execute(f"UPDATE samples SET folder = ? WHERE {elsewhere}", (place, *which))
 
-    def _sample(self, record: RunRecord, seed: int, picture: NDArray[np.uint8]) -> int | None:
+    def _sample(self, record: RunRecord, seed: int, picture: NDArray[Any]) -> int | None:
         """The ledger's number of a sample; None if it has none."""
         with self._reading() as database:
             found = database.execute(
@@ -460,7 +461,7 @@ class Ledger:
 
     def _bring_up_to_date(self, run: OpenRun) -> int:
         """Names and metadata of the items held, and source and date of the run; number of items that were changed."""
-        corpus, record = run.machine.corpus, run.record
+        corpus, record = items_of(run.machine), run.record
         now = (record.request.source, record.created)
         with self._reading() as database:
             key = database.execute("SELECT corpus FROM corpora WHERE digest = ?", (corpus.digest,)).fetchone()

@@ -9,14 +9,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smalti.corpus import ImageCorpus
 from smalti.corpus.decode import shown
-from smalti.sampling.image_request import Request
+from smalti.receipts.ledger.kinds import OwedDocuments
+from smalti.sampling.request import RunRequest
 from smalti.sampling.run import RunRecord
 
 if TYPE_CHECKING:
@@ -40,13 +41,13 @@ _Description = tuple[str, str | None, dict[str, str]]
 """Name, label and metadata of an item."""
 
 
-def run_id(request: Request) -> str:
+def run_id(request: RunRequest) -> str:
     """What a run is called in a ledger: SHA-256 of everything that decides its pictures, but for the seeds."""
     return hashlib.sha256(_canonical(request).encode()).hexdigest()
 
 
-def picture_id(picture: NDArray[np.uint8]) -> str:
-    """SHA-256 of a picture's pixels, hexadecimal."""
+def picture_id(picture: NDArray[Any]) -> str:
+    """SHA-256 of a picture's pixels, or a text's tokens, hexadecimal."""
     return hashlib.sha256(np.ascontiguousarray(picture).tobytes()).hexdigest()
 
 
@@ -60,7 +61,7 @@ def place_of(folder: str | Path) -> str:
     return shown(Path(folder).resolve())
 
 
-def corpus_number(database: sqlite3.Connection, corpus: ImageCorpus) -> int:
+def corpus_number(database: sqlite3.Connection, corpus: ImageCorpus | OwedDocuments) -> int:
     """The ledger's number of a corpus, entered if it is new; columns that are new are entered too."""
     database.execute("INSERT OR IGNORE INTO corpora (digest) VALUES (?)", (corpus.digest,))
     (number,) = database.execute("SELECT corpus FROM corpora WHERE digest = ?", (corpus.digest,)).fetchone()
@@ -80,7 +81,9 @@ def run_number(database: sqlite3.Connection, record: RunRecord, corpus: int) -> 
     return database.execute("SELECT run FROM runs WHERE request_sha256 = ?", (run_id(request),)).fetchone()[0]
 
 
-def item_numbers(database: sqlite3.Connection, number: int, corpus: ImageCorpus, owed: Sequence[int]) -> dict[int, int]:
+def item_numbers(
+    database: sqlite3.Connection, number: int, corpus: ImageCorpus | OwedDocuments, owed: Sequence[int]
+) -> dict[int, int]:
     """The ledger's numbers of items by their index in the corpus; those of `owed` that are new are entered."""
     found = dict(database.execute("SELECT position, item FROM items WHERE corpus = ?", (number,)))
     described = _Descriptions(corpus)
@@ -97,7 +100,9 @@ def item_numbers(database: sqlite3.Connection, number: int, corpus: ImageCorpus,
     return found
 
 
-def corrections(database: sqlite3.Connection, number: int, corpus: ImageCorpus) -> dict[int, _Description]:
+def corrections(
+    database: sqlite3.Connection, number: int, corpus: ImageCorpus | OwedDocuments
+) -> dict[int, _Description]:
     """Items held whose name, label or metadata is another now, with what it is now."""
     held: dict[int, dict[str, str]] = {}
     for item, name, value in database.execute(
@@ -131,7 +136,7 @@ def correct_items(database: sqlite3.Connection, changed: Mapping[int, _Descripti
 class _Descriptions:
     """Name, label and metadata of each item; a column `label` of metadata is the label of pictures without labels."""
 
-    def __init__(self, corpus: ImageCorpus) -> None:
+    def __init__(self, corpus: ImageCorpus | OwedDocuments) -> None:
         self._corpus = corpus
         self._labels = corpus.values("label") if "label" in corpus.columns else (None,) * len(corpus)
 
@@ -145,7 +150,7 @@ def _describe(database: sqlite3.Connection, item: int, metadata: Mapping[str, st
     database.executemany("INSERT INTO metadata (item, name, value) VALUES (?, ?, ?)", rows)
 
 
-def _canonical(request: Request) -> str:
+def _canonical(request: RunRequest) -> str:
     """A request as the text that names it: JSON with sorted keys, in ASCII, floats as their shortest text."""
     told = {name: value for name, value in request.to_json().items() if name not in _NOT_TOLD_APART}
     return json.dumps(told, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -13,16 +13,19 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 from smalti.errors import UsageError
 
-__all__ = ["page"]
+__all__ = ["SHARED_SCRIPTS", "assembled", "page", "page_file"]
+
+SHARED_SCRIPTS = ("shared.js", "sorted.js")
+"""What the pages of pictures and of texts have in common."""
 
 # In the order in which they are needed; page.js starts.
-_SCRIPTS = ("data.js", "colours.js", "views.js", "stage.js", "panel.js", "tables.js", "page.js")
+_SCRIPTS = (*SHARED_SCRIPTS, "data.js", "colours.js", "views.js", "stage.js", "panel.js", "tables.js", "page.js")
 
 
 def page(records: Sequence[Mapping[str, Any]], sprites: Mapping[str, bytes]) -> str:
@@ -39,34 +42,68 @@ def page(records: Sequence[Mapping[str, Any]], sprites: Mapping[str, bytes]) -> 
     Raises:
         UsageError: there is no receipt, or one of the seeds is there twice.
     """
+    named = dict.fromkeys(item["id"] for record in records for item in record["items"])
+    pictures = {
+        id_: f"data:image/png;base64,{base64.b64encode(sprites[id_]).decode()}" for id_ in named if id_ in sprites
+    }
+    return assembled(
+        records,
+        title="Receipt of seed",
+        template=page_file("page.html"),
+        style=page_file("page.css"),
+        scripts=map(page_file, _SCRIPTS),
+        parts={"sprites": _json(pictures)},
+    )
+
+
+def assembled(
+    records: Sequence[Mapping[str, Any]],
+    *,
+    title: str,
+    template: str,
+    style: str,
+    scripts: Iterable[str],
+    parts: Mapping[str, str],
+) -> str:
+    """A self-contained page of receipts from its parts. Tier: *bitwise*.
+
+    Args:
+        records: receipts, one for each seed.
+
+    Keyword Args:
+        title: what the first seed's number is put behind.
+        template: the HTML, with the places `{{title}}`, `{{style}}`, `{{style hash}}`, `{{script}}`, `{{script hash}}`,
+            `{{receipts}}`, and those of `parts`.
+        style: the style sheet.
+        scripts: the scripts, in the order in which they are needed.
+        parts: what goes into other places, as it is.
+
+    Raises:
+        UsageError: there is no receipt, or one of the seeds is there twice.
+    """
     seeds = [str(record["seed"]) for record in records]
     if not seeds or len(set(seeds)) < len(seeds):
         raise UsageError(
             f"a page shows one receipt for each of one or more seeds, and these are {', '.join(seeds) or 'none'}"
         )
-    named = dict.fromkeys(item["id"] for record in records for item in record["items"])
-    pictures = {
-        id_: f"data:image/png;base64,{base64.b64encode(sprites[id_]).decode()}" for id_ in named if id_ in sprites
-    }
     blocks = (
         f'<script type="application/json" class="receipt" data-seed="{html.escape(seed)}">{_json(record)}</script>'
         for seed, record in zip(seeds, records, strict=True)
     )
-    style = _text("page.css")
-    script = f'(() => {{\n"use strict";\n{"".join(map(_text, _SCRIPTS))}}})();\n'
-    parts = {
-        "title": html.escape(f"Receipt of seed {seeds[0]}"),
+    script = f'(() => {{\n"use strict";\n{"".join(scripts)}}})();\n'
+    places = {
+        "title": html.escape(f"{title} {seeds[0]}"),
         "style hash": _hash(style),
         "script hash": _hash(script),
         "style": style,
         "script": script,
-        "sprites": _json(pictures),
         "receipts": "\n".join(blocks),
+        **parts,
     }
     # The template is cut at its places first, so that nothing put in can be taken for a place.
-    first, *rest = _text("page.html").split("{{")
+    first, *rest = template.split("{{")
     cut = (piece.split("}}", 1) for piece in rest)
-    return first + "".join(parts[name] + after for name, after in cut)
+    return first + "".join(places[name] + after for name, after in cut)
 
 
 def _json(value: object) -> str:
@@ -74,7 +111,8 @@ def _json(value: object) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _text(name: str) -> str:
+def page_file(name: str) -> str:
+    """A file of this folder, as text."""
     return (resources.files(__name__) / name).read_text(encoding="utf-8")
 
 

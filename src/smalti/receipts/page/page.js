@@ -256,21 +256,6 @@ function readAddress() {
   restoring = false;
 }
 
-function buildLook() {
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const isDark = () => (document.documentElement.dataset.look ?? (dark.matches ? "dark" : "light")) === "dark";
-  const label = () => {
-    el("look").textContent = isDark() ? "Light look" : "Dark look";
-    stage.layOut();
-  };
-  el("look").addEventListener("click", () => {
-    document.documentElement.dataset.look = isDark() ? "light" : "dark";
-    label();
-  });
-  dark.addEventListener("change", label);
-  label();
-}
-
 buildViews();
 el("step").addEventListener("input", () => {
   setStep(state.receipt.steps[Number(el("step").value)].step);
@@ -283,5 +268,5 @@ el("unmark").addEventListener("click", () => {
 addEventListener("hashchange", readAddress);
 readAddress();
 buildSeeds();
-buildLook();
+buildLook(() => stage.layOut());
 for (const input of document.querySelectorAll("#seed-list input")) input.checked = input.value === state.receipt.seed;

@@ -51,10 +51,6 @@ function setBox(node, left, top, right, bottom) {
   node.style.height = `${bottom - top}px`;
 }
 
-function nameOf(item) {
-  return make("bdi", { class: "name", title: item.name }, item.name);
-}
-
 function sourceTile(receipt, place, size, figure) {
   const item = receipt.items[place.item];
   const where = place.row !== undefined ? `row ${place.row}, column ${place.column}` : null;
@@ -104,12 +100,6 @@ function showWeight(receipt, step, pixel) {
   const rows = itemsAt(receipt, step, pixel).map(({ item, share }) => bar(nameOf(receipt.items[item]), share || Number.MIN_VALUE));
   if (rest > 0) rows.push(bar(make("span", { class: "name" }, "all other items"), rest));
   el("bars").replaceChildren(...rows);
-}
-
-function bar(name, share) {
-  const fill = make("span");
-  fill.style.width = `${100 * share}%`;
-  return make("li", {}, name, make("span", { class: "bar", "aria-hidden": "true" }, fill), make("span", { class: "figure" }, percent(share)));
 }
 
 function showMatch(receipt, pixel) {

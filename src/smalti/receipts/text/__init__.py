@@ -1,0 +1,15 @@
+"""Receipts of texts: what every token owes to which document and place, and what stands in the corpus already."""
+
+from smalti.receipts.text.receipt import NO_DOCUMENT, Origin, TextComposition, TextReceipt
+from smalti.receipts.text.verbatim import Span, SpanPlace, TextMatch, Verbatim
+
+__all__ = [
+    "NO_DOCUMENT",
+    "Origin",
+    "Span",
+    "SpanPlace",
+    "TextComposition",
+    "TextMatch",
+    "TextReceipt",
+    "Verbatim",
+]
