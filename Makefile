@@ -20,7 +20,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo "Another Python: make PYTHON=python3.12 test"
 
-demo: .venv/.smalti ## install Smalti into .venv and make new digits and a new texture in out/demo
+demo: .venv/.smalti ## install Smalti into .venv and make new digits, a new texture and a new text in out/demo
 	@rm -rf out/demo
 	.venv/bin/smalti demo -o out/demo
 
@@ -34,11 +34,14 @@ bench: .venv/.smalti ## measure the engine against plain matrix products, and ti
 	.venv/bin/smalti bench
 	.venv/bin/python bench/mnist.py
 	.venv/bin/python bench/receipts.py
+	.venv/bin/python bench/text.py
 
 studies: .venv/.smalti ## run the studies whose results the documentation shows (minutes)
 	.venv/bin/python bench/studies/consistency.py
 	.venv/bin/python bench/studies/attribution.py
 	.venv/bin/python bench/studies/novelty.py
+	.venv/bin/python bench/studies/text_bits.py
+	.venv/bin/python bench/studies/text_order.py
 
 docs: .venv/.docs ## build the documentation in docs/_build/html
 	.venv/bin/python -m sphinx -W --keep-going -b html docs docs/_build/html

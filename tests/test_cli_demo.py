@@ -31,7 +31,7 @@ def test_the_demo_and_the_demo_again(tmp_path: Path) -> None:
     done = smalti("demo", "-o", out)
     assert done.code == 0, done.err
     made = everything(out)
-    assert {name.split("/")[0] for name in made} == {"digits", "texture", "digits-beside-nearest.png"}
+    assert {name.split("/")[0] for name in made} == {"digits", "texture", "text", "digits-beside-nearest.png"}
     assert all(str(out / name) in done.out for name in made if "/0000" not in name)
 
     images = Trace.load(out / "digits" / "trace.safetensors").images
@@ -42,10 +42,15 @@ def test_the_demo_and_the_demo_again(tmp_path: Path) -> None:
     assert made["digits-beside-nearest.png"][0] == png_bytes(beside_nearest(images, nearest, columns=4))
     assert Trace.load(out / "texture" / "trace.safetensors").images.shape == (1, 160, 256, 3)
     assert smalti("verify", out / "digits").code == 0
+    assert smalti("verify", out / "text").code == 0
+    text = (out / "text" / "000000.txt").read_text(encoding="utf-8")
+    assert len(text) == 256
+    assert text.split("\n")[0] in done.out
 
     again = smalti("demo", "-o", out, "--json").json
     assert again["pairs"] == str(out / "digits-beside-nearest.png")
     assert (again["digits"]["folder"], again["texture"]["folder"]) == (str(out / "digits"), str(out / "texture"))
+    assert again["text"]["texts"][0]["text"] == text
     assert everything(out) == made
 
     # The demo names a command that makes the same.

@@ -19,8 +19,8 @@ from PIL import Image
 
 import smalti as library
 from cli_program import Outcome, blocks, files_of, pictures, smalti
-from smalti.cli import generate as generate_module
-from smalti.cli.generate import pairs_to_compare
+from smalti.cli import generate_pictures as generate_module
+from smalti.cli.generate_pictures import pairs_to_compare
 from smalti.cli.sources import open_source
 from smalti.engine import native
 from smalti.noise import Level
@@ -313,8 +313,8 @@ def refused(source: object, tmp_path: Path, *words: object) -> str:
 
 def test_no_such_source(tmp_path: Path) -> None:
     assert refused(tmp_path / "no", tmp_path) == (
-        f"'{tmp_path / 'no'}' does not exist: give a folder of pictures, a picture, an .npz archive, a corpus store, "
-        "or a built-in name (digits, photo)"
+        f"'{tmp_path / 'no'}' does not exist: give a folder of pictures, a picture, an .npz archive, a corpus store, a "
+        "text file, a folder of texts, a .jsonl file, or a built-in name (digits, photo, python-manual)"
     )
 
 
@@ -616,7 +616,7 @@ def test_a_source_without_a_name_is_refused(tmp_path: Path) -> None:
 def test_seeds_given_twice_are_refused_before_calibration(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("smalti.cli.generate.find_scales", lambda *_, **__: pytest.fail("calibrated first"))
+    monkeypatch.setattr("smalti.cli.generate_pictures.find_scales", lambda *_, **__: pytest.fail("calibrated first"))
     done = smalti("generate", source, "-o", tmp_path / "run", "--seeds", "1,1")
     assert done.code == 2
     assert "seed 1 is asked for more than once" in done.err

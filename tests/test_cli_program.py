@@ -20,13 +20,13 @@ from typer.testing import CliRunner
 import smalti as library
 from cli_program import PROGRAM, Outcome, files_of, pictures, smalti, spawned
 from smalti.cli import app
-from smalti.cli import generate as generate_module
+from smalti.cli import generate_pictures as generate_module
 from smalti.cli import options as opt
 from smalti.corpus.pixels import shown_size
 from smalti.errors import UsageError
 
 COMMANDS = (
-    *("generate", "calibrate", "demo", "corpus", "explain", "credit", "ledger", "effect", "match"),
+    *("generate", "calibrate", "demo", "corpus", "explain", "credit", "ledger", "effect", "match", "score"),
     *("verify", "doctor", "bench"),
 )
 GROUPS = {

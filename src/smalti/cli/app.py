@@ -24,12 +24,13 @@ from smalti.cli.failures import INTERRUPTED, exit_code_of
 from smalti.cli.generate import generate
 from smalti.cli.ledger import ledger
 from smalti.cli.match import match
+from smalti.cli.score import score
 from smalti.cli.terminal import finish, open_streams, say
 from smalti.cli.verify import verify
 
 app = typer.Typer(
     name="smalti",
-    help="New pictures from your own pictures, by closed-form diffusion: nothing is trained, and the same request "
+    help="New pictures and texts from your own, by closed-form diffusion: nothing is trained, and the same request "
     "gives the same bytes.",
     add_completion=False,
     rich_markup_mode="rich",
@@ -47,6 +48,7 @@ app.command(rich_help_panel=_RECEIPTS)(credit)
 app.add_typer(ledger, name="ledger", rich_help_panel=_RECEIPTS)
 app.command(rich_help_panel=_RECEIPTS)(effect)
 app.command(rich_help_panel=_RECEIPTS)(match)
+app.command(rich_help_panel=_CHECK)(score)
 app.command(rich_help_panel=_CHECK)(verify)
 app.command(rich_help_panel=_CHECK)(doctor)
 app.command(rich_help_panel=_CHECK)(bench)

@@ -1,10 +1,9 @@
-"""`smalti calibrate`: patch sizes over the noise, found by leaving pictures out."""
+"""`smalti calibrate`: patch sizes over the noise, found by leaving pictures out; settings for texts in the same way."""
 
 from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Annotated
@@ -12,18 +11,26 @@ from typing import Annotated
 import typer
 
 from smalti.calibration import Calibration, cached_calibration
+from smalti.calibration.text import AIMS
 from smalti.cli import options as opt
+from smalti.cli.calibrate_text import calibrate_texts, write_calibration
+from smalti.cli.generate_options import TEXT_MACHINE, TextOption, TokensOption
+from smalti.cli.kinds import check_options, kind_of
 from smalti.cli.scales import basis
-from smalti.cli.sources import open_source
+from smalti.cli.sources import named, open_source
 from smalti.cli.terminal import columns, progress, say, say_json, tell_notes, took
 from smalti.corpus.decode import shown
 from smalti.errors import InputError, UsageError
-from smalti.sampling.files import said_plainly, write_file
 
 SEARCH = "Search"
 
 
+_OF_PICTURES = ("size", "label", "machine", "schedule", "sizes", "levels", "queries", "items")
+_OF_TEXTS = ("text", "tokens", "noise", "aim", "samples", "seed")
+
+
 def calibrate(
+    context: typer.Context,
     source: opt.SourceArgument,
     out: Annotated[
         Path,
@@ -31,7 +38,7 @@ def calibrate(
             "-o",
             "--out",
             metavar="FILE.json",
-            help="File for the patch sizes; the plot goes beside it, as FILE.png.",
+            help="File for the patch sizes, or the settings; the plot goes beside it, as FILE.png.",
             show_default=False,
         ),
     ],
@@ -83,6 +90,35 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
+    text: TextOption = False,
+    tokens: TokensOption = None,
+    noise: Annotated[
+        str,
+        typer.Option("--noise", metavar="NAME", help="hybrid or mask.", rich_help_panel=TEXT_MACHINE),
+    ] = "hybrid",
+    aim: Annotated[
+        str,
+        typer.Option(
+            "--aim",
+            metavar="NAME",
+            help=f"Order in which texts have to be explained well: {', '.join(AIMS)}.",
+            rich_help_panel=TEXT_MACHINE,
+        ),
+    ] = "both",
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            "--samples",
+            metavar="N",
+            help="Tokens guessed in each order. Default: 1000, or fewer where that takes long.",
+            rich_help_panel=TEXT_MACHINE,
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", metavar="N", min=0, help="Of tokens and masks.", rich_help_panel=TEXT_MACHINE),
+    ] = 0,
     threads: opt.ThreadsOption = None,
     force: Annotated[
         bool,
@@ -95,8 +131,16 @@ def calibrate(
     ] = False,
     as_json: opt.JsonOption = False,
 ) -> None:
-    """Find the patch size for each level of noise, by leaving pictures out in turn."""
+    """Find patch sizes, or the settings for texts, by leaving pictures, or texts, out in turn."""
+    kind = kind_of(named(source), text=text)
+    check_options(context, _OF_TEXTS if kind == "pictures" else _OF_PICTURES, kind, source)
     plot = _checked_places(out, replace=force)
+    if kind == "texts":
+        with opt.threads_in_use(threads):
+            calibrate_texts(
+                source, out, plot, tokens=tokens, noise=noise, aim=aim, samples=samples, seed=seed, as_json=as_json
+            )
+        return
     at_size = opt.read_size(size, option="--size")
     candidates = _read_sizes(sizes)
     opt.read_machine(machine)
@@ -120,12 +164,7 @@ def calibrate(
         )
     if kept:
         tell_notes([f"these pictures were calibrated with these settings before: read from '{shown(kept)}'"])
-    with said_plainly(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        found.plot(Path(folder) / "plot.png")
-        write_file(plot, (Path(folder) / "plot.png").read_bytes())
-    write_file(out, (found.to_json() + "\n").encode())
+    write_calibration(found, out, plot)
     if as_json:
         paths = {"calibration": shown(out.absolute()), "plot": shown(plot.absolute())}
         say_json(json.loads(found.to_json()) | paths | {"seconds": round(time.monotonic() - started, 3)})

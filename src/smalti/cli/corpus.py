@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from smalti.cli import options as opt
-from smalti.cli.generate import MODES
+from smalti.cli.generate_pictures import MODES
 from smalti.cli.holders import Holder, find_holders
 from smalti.cli.sources import named
 from smalti.cli.terminal import columns, counted, one_line, say, say_json, tell_notes

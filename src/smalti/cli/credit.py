@@ -74,7 +74,7 @@ def credit(
     threads: opt.ThreadsOption = None,
     as_json: opt.JsonOption = False,
 ) -> None:
-    """Count what pictures owe to the items they were made from, by any column, exactly."""
+    """Count what pictures and texts owe to the items they were made from, by any column, exactly."""
     folders = list(dict.fromkeys(runs or []))
     if not folders and not everything:
         raise UsageError("there is nothing to count: name a run's folder, or count the whole ledger with --all")
@@ -152,7 +152,7 @@ def _entered(
             known = {*ALWAYS, *run.machine.corpus.columns, *book.columns(entries)}
             if normal(by) not in known:
                 names = ", ".join([*ALWAYS, *sorted(known.difference(ALWAYS))])
-                raise UsageError(f"none of the pictures has a column {by!r}: choose one of {names}")
+                raise UsageError(f"none of the {run.record.request.kind} has a column {by!r}: choose one of {names}")
         place = run.record.request.source if source is None else source
         # Before the ledger has anything of it, so that a stopped command is remembered too.
         tell_notes(remember_use("ledger", book.path, source=place, digest=run.machine.corpus.digest))

@@ -1,4 +1,4 @@
-"""`smalti demo`: the main job on the pictures that come with Smalti."""
+"""`smalti demo`: the main job on the pictures that come with Smalti, and on the manual that comes with Python."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from smalti.cli import options as opt
 from smalti.cli.failures import StoppedError
-from smalti.cli.generate import Order, carry_out, run_paths, run_summary
+from smalti.cli.generate_pictures import Order, carry_out, run_paths, run_summary
+from smalti.cli.generate_texts import TextOrder, carry_out_texts, tell_lines, text_paths, text_summary
 from smalti.cli.terminal import columns, progress, say, say_json, took
 from smalti.corpus.decode import shown
 from smalti.errors import InputError
@@ -20,7 +21,7 @@ from smalti.receipts.match import nearest_items
 from smalti.sampling import Trace, beside_nearest, png_bytes
 from smalti.sampling.files import write_file
 
-_DIGITS, _TEXTURE, _PAIRS = "digits", "texture", "digits-beside-nearest.png"
+_DIGITS, _TEXTURE, _TEXT, _PAIRS = "digits", "texture", "text", "digits-beside-nearest.png"
 # Large patches at high noise keep petals whole.
 _TEXTURE_SCALES = "5,5,7,7,9,9,11,13,15,17,19,21,23,25,27,29,31,33,33,33"
 
@@ -39,15 +40,17 @@ def demo(
     threads: opt.ThreadsOption = None,
     as_json: opt.JsonOption = False,
 ) -> None:
-    """Make new digits and a new texture from the pictures that come with Smalti."""
+    """Make new digits, a new texture and a new text from what comes with Smalti and with Python."""
     _check_folder(out)
     digits, texture = _orders(out)
+    text = _text_order(out)
     started = time.monotonic()
     with opt.threads_in_use(threads):
         try:
             made = carry_out(digits, progress=progress())
             _write_pairs(out, digits, made.machine.images)
             grown = carry_out(texture, progress=progress())
+            written = carry_out_texts(text, progress=progress())
         except KeyboardInterrupt:
             raise StoppedError(
                 f"stopped; '{shown(out)}' keeps what is finished: repeat the command to make the rest"
@@ -59,6 +62,7 @@ def demo(
                 "digits": run_summary(digits.out, made.record),
                 "pairs": shown((out / _PAIRS).absolute()),
                 "texture": run_summary(texture.out, grown.record),
+                "text": text_summary(text.out, written),
                 "seconds": round(seconds, 3),
             }
         )
@@ -68,6 +72,9 @@ def demo(
     say(columns([pairs, *run_paths(digits.out, digits.seeds)]))
     say(f"A new texture grown from one photograph, as made by\n  {' '.join(texture.command)}")
     say(columns(run_paths(texture.out, texture.seeds)))
+    say(f"A new text from the manual of Python, as made by\n  {' '.join(text.command)}")
+    tell_lines(written.texts[0])
+    say(columns(text_paths(text.out, text.seeds)))
     say(f"Finished in {took(seconds)}")
 
 
@@ -99,12 +106,24 @@ def _orders(out: Path) -> tuple[Order, Order]:
     )
 
 
+def _text_order(out: Path) -> TextOrder:
+    """The text that the demo makes."""
+    place = out / _TEXT
+    return TextOrder(
+        source="python-manual",
+        out=place,
+        seeds=(0,),
+        existing="resume",
+        command=("smalti", "generate", "python-manual", "-o", shown(place), "--seeds", "0"),
+    )
+
+
 def _check_folder(out: Path) -> None:
     """Refuses a place that holds something else than a demo."""
     if out.exists() and not out.is_dir():
         raise InputError(f"'{shown(out)}' is a file, and the demo needs a folder: choose another place")
     if out.is_dir():
-        others = sorted({path.name for path in out.iterdir()} - {_DIGITS, _TEXTURE, _PAIRS})
+        others = sorted({path.name for path in out.iterdir()} - {_DIGITS, _TEXTURE, _TEXT, _PAIRS})
         if others:
             raise InputError(
                 f"'{shown(out)}' holds files that are not a demo's (such as '{shown(others[0])}'): choose a new folder"

@@ -14,12 +14,14 @@ from typing import Annotated, Any
 import typer
 
 from smalti.cli import options as opt
+from smalti.cli.effect_texts import DIFF, for_terminal, removed_texts
 from smalti.cli.failures import StoppedError
 from smalti.cli.holders import remember_use
 from smalti.cli.sources import check_new
 from smalti.cli.terminal import columns, counted, one_line, percent, progress, say, say_json, tell_notes, took
 from smalti.corpus import ImageCorpus
 from smalti.corpus.decode import shown
+from smalti.corpus.text import TextCorpus
 from smalti.errors import UsageError
 from smalti.progress import Progress
 from smalti.receipts.effects.pictures import Row, difference_picture, sheet
@@ -43,8 +45,8 @@ def effect(
         typer.Option(
             "--without",
             metavar="ITEM",
-            help="Item to remove: its content id, the first 8 or more digits of it, or its name. May be given several "
-            "times; all are removed together.",
+            help="Item to remove, a picture or a document: its content id, the first 8 or more digits of it, or its "
+            "name. May be given several times; all are removed together.",
             rich_help_panel=opt.PICTURES_IN,
             show_default=False,
         ),
@@ -124,13 +126,19 @@ def effect(
         place = opened.record.request.source if source is None else source
         if out is not None:
             check_new(out, place)
+        texts = opened.record.request.kind == "texts"
+        if texts and rank:
+            raise UsageError("--rank is for pictures, and this run made texts: name documents with --without")
         try:
             if rank:
                 record, lines, files = _ranked(opened, wanted, limit, draw=out is not None, bar=progress())
             else:
                 corpus = opened.machine.corpus
                 items = _items(corpus, without or (), without_group or ())
-                record, lines, files = _removed(opened, items, wanted, draw=out is not None, bar=progress())
+                if texts:
+                    record, lines, files = removed_texts(opened, items, wanted, bar=progress())
+                else:
+                    record, lines, files = _removed(opened, items, wanted, draw=out is not None, bar=progress())
             if out is not None:
                 tell_notes(remember_use("effect", out, source=place, digest=opened.machine.corpus.digest))
                 _write(out, files, record)
@@ -145,8 +153,10 @@ def effect(
     say(f"{lines[0]}, {took(seconds)}")
     for line in lines[1:]:
         say(one_line(line))
+    if texts:
+        say(for_terminal(files))
     if out is not None:
-        drawn = [(shown(out / _SHEET), "to look at")] if _SHEET in files else []
+        drawn = [(shown(out / name), "to look at") for name in (_SHEET, DIFF) if name in files]
         say(columns([*drawn, (shown(out / _RECORD), "all figures")]))
 
 
@@ -174,7 +184,7 @@ def read_budget(text: str) -> Budget:
     return Budget(None, float(found[1])) if found[2] else Budget(int(found[1]), None)
 
 
-def _items(corpus: ImageCorpus, names: Sequence[str], groups: Sequence[str]) -> list[int]:
+def _items(corpus: ImageCorpus | TextCorpus, names: Sequence[str], groups: Sequence[str]) -> list[int]:
     found: set[int] = set()
     for name in names:
         found.update(corpus.find(name))

@@ -1,4 +1,6 @@
-"""`smalti explain`: where the pictures of a run came from, as files, as one page, and as an answer about one pixel."""
+"""`smalti explain`: where the pictures or texts of a run came from, as files, as one page, and as an answer about one
+pixel.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ import typer
 
 from smalti.cli import options as opt
 from smalti.cli.explain_files import Place, Writer, check_free, check_place, files_said, place_of
+from smalti.cli.explain_texts import explained_texts, text_lines_of
 from smalti.cli.explain_words import answer_of, lines_of, lines_of_total, total_of
 from smalti.cli.failures import StoppedError
 from smalti.cli.holders import remember_use
@@ -69,7 +72,7 @@ def explain(
             metavar="K",
             min=1,
             max=1000,
-            help="Sources and items listed for each pixel and step.",
+            help="Sources and items listed for each pixel and step, or each token.",
             rich_help_panel=opt.PICTURES_OUT,
         ),
     ] = 8,
@@ -108,7 +111,7 @@ def explain(
     threads: opt.ThreadsOption = None,
     as_json: opt.JsonOption = False,
 ) -> None:
-    """Say which of your pictures each pixel of a run came from: exact weights, nothing estimated."""
+    """Say which of your pictures each pixel of a run came from, or which texts each token: exact weights."""
     at = None if pixel is None else read_pixel(pixel)
     place = place_of(run, out, asks=pixel is not None or by is not None)
     chosen = read_steps(steps)
@@ -116,24 +119,35 @@ def explain(
     with opt.threads_in_use(threads):
         check_place(place, force=force)
         opened = open_run(run, source=source)
+        numbers = _seeds(seed, opened)
         origin = opened.record.request.source if source is None else source
-        receipts = [opened.trace.of_seed(number).receipt for number in _seeds(seed, opened)]
-        _check_request(receipts, place, opened, origin, by=by, at=at, steps=chosen)
-        beside = check_free(place, opened, [receipt.sample.seed for receipt in receipts], force=force)
-        if place.path is not None:
-            tell_notes(remember_use("report", place.path, source=origin, digest=opened.machine.corpus.digest))
-        writer = Writer(place, opened.machine.corpus, seeds=len(receipts), beside=beside)
-        try:
-            answers, notes = _carried_out(opened, receipts, writer, steps=chosen, top=top, by=by, at=at, bar=progress())
-        except KeyboardInterrupt:
-            raise StoppedError(writer.what_is_left()) from None
-    files = writer.files
-    total = total_of(answers) if by is not None and len(answers) > 1 else None
+        texts = opened.record.request.kind == "texts"
+        if texts:
+            if at is not None or steps is not None:
+                raise UsageError("--pixel and --steps are for pictures, and this run made texts: leave them out")
+            answers, files, notes = explained_texts(
+                opened, numbers, place, source=source, top=top, by=by, bar=progress()
+            )
+        else:
+            receipts = [opened.trace.of_seed(number).receipt for number in numbers]
+            _check_request(receipts, place, opened, origin, by=by, at=at, steps=chosen)
+            beside = check_free(place, opened, numbers, force=force)
+            if place.path is not None:
+                tell_notes(remember_use("report", place.path, source=origin, digest=opened.machine.corpus.digest))
+            writer = Writer(place, opened.machine.corpus, seeds=len(receipts), beside=beside)
+            try:
+                answers, notes = _carried_out(
+                    opened, receipts, writer, steps=chosen, top=top, by=by, at=at, bar=progress()
+                )
+            except KeyboardInterrupt:
+                raise StoppedError(writer.what_is_left()) from None
+            files = writer.files
+    total = total_of(answers) if by is not None and len(answers) > 1 and not texts else None
     seconds = time.monotonic() - started
     if seed is None and len(opened.trace) > 1:
         others = len(opened.trace) - 1
         notes = (
-            f"seed {receipts[0].sample.seed}, the first of the run: {others} more with --seed LIST or --seed all",
+            f"seed {numbers[0]}, the first of the run: {others} more with --seed LIST or --seed all",
             *notes,
         )
     if as_json:
@@ -143,7 +157,7 @@ def explain(
         return
     tell_notes(notes)
     for answer in answers:
-        for line in lines_of(answer, opened):
+        for line in text_lines_of(answer, opened) if texts else lines_of(answer, opened):
             say(one_line(line))
     if total is not None:
         for line in lines_of_total(total):

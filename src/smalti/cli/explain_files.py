@@ -289,4 +289,5 @@ def files_said(place: Path, files: Mapping[str, str]) -> list[tuple[str, str]]:
     for name, content in files.items():
         first.setdefault(content, name)
     folder = place if place.is_dir() else place.parent
-    return [(shown(folder / first[content]), content) for content in _CONTENTS.values() if content in first]
+    ordered = dict.fromkeys([*_CONTENTS.values(), *first])
+    return [(shown(folder / first[content]), content) for content in ordered if content in first]

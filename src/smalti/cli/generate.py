@@ -1,42 +1,46 @@
-"""`smalti generate`: new pictures from a source, as a run folder."""
+"""`smalti generate`: new pictures or texts from a source, as a run folder."""
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-import numpy as np
 import typer
 
+from smalti.cli import generate_options as txt
 from smalti.cli import options as opt
 from smalti.cli.failures import StoppedError
-from smalti.cli.holders import remember_use
-from smalti.cli.scales import find_scales, read_scales
-from smalti.cli.sources import check_outside, named, open_source
-from smalti.cli.terminal import columns, counted, progress, say, say_json, tell_notes, took
+from smalti.cli.generate_pictures import Made, Order, carry_out, run_summary, tell_made
+from smalti.cli.generate_texts import TextOrder, carry_out_texts, tell_texts, text_summary
+from smalti.cli.kinds import check_options, kind_of
+from smalti.cli.sources import named
+from smalti.cli.terminal import progress, say_json
 from smalti.corpus.decode import shown
-from smalti.corpus.pixels import shown_size
-from smalti.engine import native
-from smalti.errors import InputError
-from smalti.machines import Machine
-from smalti.noise import schedule as named_schedule
-from smalti.progress import Progress, duration
-from smalti.sampling import DDIM, Request, RunRecord, write_run
-from smalti.sampling.ddim import checked_seeds
-from smalti.sampling.image_request import MOST_IN_GRID, picture_name
+from smalti.noise import SCHEDULES
 
-MODES = {"L": "grey", "RGB": "RGB", "RGBA": "RGBA"}
-
-# About what the kernel does on four cores; it decides only whether a person is told that a run will be long.
-_PAIRS_PER_SECOND = 3e9
+# Options that mean something for one kind of source only, by the name of their parameter.
+_OF_PICTURES = ("output_size", "size", "label", "machine", "scales")
+_OF_SAMPLER = ("order", "block", "gamma", "threshold")
+_OF_TRUNCATION = ("temperature", "top_k", "top_p", "min_p", "typical", "top_h", "top_h_released")
+_OF_TEXTS = (
+    *("length", "prompt", "infill", "tokens", "noise", "radius", "settings"),
+    *_OF_SAMPLER,
+    *_OF_TRUNCATION,
+)
 
 
 def generate(
     context: typer.Context,
-    source: opt.SourceArgument,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Pictures: a folder (its sub-folders are labels), one picture, an .npz file, a corpus store. Texts: a "
+            "folder, one text file, a .jsonl file with a field text. Or built in: digits, photo, python-manual.",
+            show_default=False,
+        ),
+    ],
     out: Annotated[
         Path,
         typer.Option(
@@ -44,19 +48,43 @@ def generate(
             "--out",
             metavar="OUT",
             help="Folder for the run: new, empty, or with --resume that of an earlier one.",
-            rich_help_panel=opt.PICTURES_OUT,
+            rich_help_panel=opt.RUN,
             show_default=False,
         ),
     ],
     seeds: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--seeds",
             metavar="LIST",
-            help="One picture for each seed: 3, 0-15, 0,2,5-7.",
-            rich_help_panel=opt.PICTURES_OUT,
+            help="One picture or text for each seed: 3, 0-15, 0,2,5-7. Default: 0-15; texts: 0-3.",
+            rich_help_panel=opt.RUN,
+            show_default=False,
         ),
-    ] = "0-15",
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps",
+            metavar="N",
+            min=1,
+            max=10_000,
+            help="Steps from noise to picture, or to text. Default: 20; texts: a token a step, uniform noise: 50.",
+            rich_help_panel=opt.RUN,
+            show_default=False,
+        ),
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            "--schedule",
+            metavar="NAME",
+            help=f"Noise schedule: {', '.join(SCHEDULES)}; texts: {txt.TEXT_SCHEDULES}. Default: cosine; "
+            "texts: linear.",
+            rich_help_panel=opt.RUN,
+            show_default=False,
+        ),
+    ] = None,
     output_size: Annotated[
         str | None,
         typer.Option(
@@ -81,13 +109,25 @@ def generate(
             show_default=False,
         ),
     ] = None,
-    schedule: opt.ScheduleOption = "cosine",
-    steps: Annotated[
-        int,
-        typer.Option(
-            "--steps", metavar="N", min=1, max=10_000, help="Steps from noise to picture.", rich_help_panel=opt.MACHINE
-        ),
-    ] = 20,
+    text: txt.TextOption = False,
+    tokens: txt.TokensOption = None,
+    length: txt.LengthOption = None,
+    prompt: txt.PromptOption = None,
+    infill: txt.InfillOption = None,
+    noise: txt.NoiseOption = None,
+    radius: txt.RadiusOption = None,
+    settings: txt.SettingsOption = None,
+    order: txt.OrderOption = None,
+    block: txt.BlockOption = None,
+    gamma: txt.GammaOption = None,
+    threshold: txt.ThresholdOption = None,
+    temperature: txt.TemperatureOption = None,
+    top_k: txt.TopKOption = None,
+    top_p: txt.TopPOption = None,
+    min_p: txt.MinPOption = None,
+    typical: txt.TypicalOption = None,
+    top_h: txt.TopHOption = None,
+    top_h_released: txt.TopHReleasedOption = None,
     batch: Annotated[
         int,
         typer.Option(
@@ -107,158 +147,58 @@ def generate(
     ] = False,
     as_json: opt.JsonOption = False,
 ) -> None:
-    """Make new pictures from your own."""
-    order = Order(
-        source=source,
-        out=out,
-        seeds=opt.read_seeds(seeds),
-        size=opt.read_size(size, option="--size"),
-        output_size=opt.read_size(output_size, option="--output-size"),
-        label=opt.read_label(label),
-        machine=machine,
-        scales=scales,
-        schedule=schedule,
-        steps=steps,
-        batch=batch,
-        existing="resume" if resume else "refuse",
-        command=tuple(map(shown, context.obj or ())),
-    )
+    """Make new pictures or texts from your own."""
+    kind = kind_of(named(source), text=text)
+    given: dict[str, Any] = context.params
+    check_options(context, _OF_TEXTS if kind == "pictures" else _OF_PICTURES, kind, source)
     started = time.monotonic()
+    # What both kinds have in common.
+    common: dict[str, Any] = {
+        "source": source,
+        "out": out,
+        "seeds": opt.read_seeds(seeds or ("0-15" if kind == "pictures" else "0-3")),
+        "existing": "resume" if resume else "refuse",
+        "command": tuple(map(shown, context.obj or ())),
+    }
     with opt.threads_in_use(threads):
         try:
-            made = carry_out(order, progress=progress())
+            if kind == "texts":
+                made = carry_out_texts(
+                    TextOrder(
+                        **common,
+                        batch=batch,
+                        sampler={"steps": steps, "schedule": schedule} | {name: given[name] for name in _OF_SAMPLER},
+                        truncation={name: given[name] for name in _OF_TRUNCATION},
+                        **{name: given[name] for name in _OF_TEXTS if name not in (*_OF_SAMPLER, *_OF_TRUNCATION)},
+                    ),
+                    progress=progress(),
+                )
+            else:
+                made = carry_out(
+                    Order(
+                        **common,
+                        size=opt.read_size(size, option="--size"),
+                        output_size=opt.read_size(output_size, option="--output-size"),
+                        label=opt.read_label(label),
+                        machine=machine,
+                        scales=scales,
+                        schedule=schedule or "cosine",
+                        steps=steps or 20,
+                        batch=batch,
+                    ),
+                    progress=progress(),
+                )
         except KeyboardInterrupt:
             if not (out / "run.json").exists():
-                raise StoppedError("stopped before the first picture was begun: repeat the command") from None
+                raise StoppedError(f"stopped before the first {kind[:-1]} was begun: repeat the command") from None
             raise StoppedError(
                 f"stopped; '{shown(out)}' keeps what is finished: repeat the command with --resume to make the rest"
             ) from None
     seconds = time.monotonic() - started
     if as_json:
-        say_json({**run_summary(out, made.record), "seconds": round(seconds, 3)})
-        return
-    request, machine_used = made.record.request, made.machine
-    say(
-        f"{counted(len(request.seeds), 'picture')} of {shown_size(request.size)} pixels "
-        f"({MODES[machine_used.corpus.mode]}) from {counted(len(machine_used.items), 'picture')}, "
-        f"{machine_used.name} machine, {took(seconds)}"
-    )
-    say(columns(run_paths(out, request.seeds)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What a person asks of `generate`: an entry means what the option of its name does; sizes are (height, width)."""
-
-    source: str
-    out: Path
-    seeds: tuple[int, ...]
-    size: tuple[int, int] | None = None
-    output_size: tuple[int, int] | None = None
-    label: str | None = None
-    machine: str = "border-aware"
-    scales: str | None = None
-    schedule: str = "cosine"
-    steps: int = 20
-    batch: int = 16
-    existing: Literal["refuse", "resume"]
-    command: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Made:
-    """A finished run and the machine that made it."""
-
-    record: RunRecord
-    machine: Machine
-
-
-def carry_out(order: Order, *, progress: Progress) -> Made:
-    """Opens the source, finds patch sizes, and carries the run out; notes go to standard error.
-
-    Raises:
-        InputError, UsageError: what was asked for cannot be done.
-    """
-    named(order.source)
-    kind = opt.read_machine(order.machine)
-    wanted = read_scales(order.scales, machine=order.machine, schedule=order.schedule)
-    levels = named_schedule(order.schedule)
-    if order.existing == "refuse" and (order.out / "run.json").exists():
-        raise InputError(
-            f"'{shown(order.out)}' holds a run already: choose another folder, or add --resume to finish that run"
-        )
-    check_outside(order.out, order.source)
-    opened = open_source(order.source, size=order.size)
-    notes = opened.notes
-    if len(opened.corpus) == 1:
-        notes = (*notes, "only one picture: every sample is composed from it alone")
-    tell_notes(notes)
-    # What can be refused is refused before a calibration, which may take long.
-    checked_seeds(order.seeds)
-    tried = kind(opened.corpus, scales=1 if opt.has_patches(order.machine) else None, label=order.label)
-    DDIM(tried, steps=order.steps, schedule=levels).checked_size(order.output_size)
-    found = find_scales(
-        wanted,
-        opened.corpus,
-        machine=order.machine,
-        schedule=order.schedule,
-        label=order.label,
-        output_size=order.output_size,
-        progress=progress,
-    )
-    machine = kind(opened.corpus, scales=found.scales, label=order.label)
-    request = Request.of(
-        DDIM(machine, steps=order.steps, schedule=levels),
-        source=opened.place,
-        seeds=order.seeds,
-        size=order.output_size,
-        notes=(*notes, *found.notes),
-        command=order.command,
-    )
-    pairs = pairs_to_compare(machine, request)
-    if pairs > 600 * _PAIRS_PER_SECOND:
-        long = duration(pairs / _PAIRS_PER_SECOND)
-        tell_notes([f"{pairs / 1e9:,.0f} thousand million pairs of places to compare, about {long} on four cores"])
-    # Before the run, so that a stopped one is remembered too.
-    tell_notes(remember_use("run", order.out, source=order.source, digest=opened.corpus.digest))
-    record = write_run(order.out, request, machine, existing=order.existing, batch=order.batch, progress=progress)
-    return Made(record, machine)
-
-
-def pairs_to_compare(machine: Machine, request: Request) -> int:
-    """How many (place of a picture to make, place of a picture of the corpus) pairs a run looks at in all its steps."""
-    state = np.zeros((1, *request.size, machine.corpus.channels), np.int16)
-    sizes = request.patch_sizes or (1,) * request.steps
-    each = {
-        size: native.pairs_per_item(machine.query(state, level))
-        for size, level in dict(zip(sizes, request.levels, strict=True)).items()
-    }
-    return sum(map(each.__getitem__, sizes)) * len(machine.items) * len(request.seeds)
-
-
-def run_summary(folder: Path, record: RunRecord) -> dict[str, Any]:
-    """A finished run for programs: the content of run.json and every path."""
-    absolute = folder.absolute()
-    return {
-        "folder": shown(absolute),
-        "pictures": [shown(absolute / picture_name(seed)) for seed in record.request.seeds],
-        "grid": shown(absolute / "grid.png"),
-        "trajectory": shown(absolute / "trajectory.png"),
-        "trace": shown(absolute / "trace.safetensors"),
-        "record": shown(absolute / "run.json"),
-        "run": json.loads((folder / "run.json").read_bytes()),
-    }
-
-
-def run_paths(folder: Path, seeds: tuple[int, ...]) -> list[tuple[str, str]]:
-    """The paths of a run, each with what it holds."""
-    first, last = (shown(folder / picture_name(seed)) for seed in (seeds[0], seeds[-1]))
-    sheet = "all on one sheet" if len(seeds) <= MOST_IN_GRID else f"the first {MOST_IN_GRID} on one sheet"
-    singles = first if len(seeds) == 1 else f"{first}{',' if len(seeds) == 2 else ' ...'} {last}"
-    return [
-        (singles, "a picture for each seed"),
-        (shown(folder / "grid.png"), sheet),
-        (shown(folder / "trajectory.png"), "how the first ones came about"),
-        (shown(folder / "trace.safetensors"), "every step, exactly"),
-        (shown(folder / "run.json"), "all that decided the result"),
-    ]
+        summary = text_summary(out, made) if not isinstance(made, Made) else run_summary(out, made.record)
+        say_json({**summary, "seconds": round(seconds, 3)})
+    elif isinstance(made, Made):
+        tell_made(out, made, seconds=seconds)
+    else:
+        tell_texts(out, made, seconds=seconds)

@@ -139,6 +139,8 @@ def _run(store: CorpusStore, items: Sequence[Item], folder: Path, use: Use | Non
         request = (record := read_run(folder)).request
     except SmaltiError as error:
         return Holder("run", path, "may hold", f"its record cannot be read: {_cause(error)}")
+    if request.kind != "pictures":
+        return None
     # A run with a label has nothing of items with others.
     ids = {item.id for item in items if request.label is None or item.label == request.label}
     held = store.contained(ids, digest=request.corpus_digest)

@@ -22,6 +22,7 @@ from smalti.noise import SCHEDULES
 
 PICTURES_IN, PICTURES_OUT, MACHINE, RUNNING = "Pictures in", "Pictures out", "Machine", "Running"
 LEDGER = "Ledger"
+RUN = "Run"
 
 MOST_SEEDS = 100_000
 """Most seeds of one run: a trace holds all steps of all of them."""

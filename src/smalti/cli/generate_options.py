@@ -1,0 +1,172 @@
+"""Options of `smalti generate` for texts, in their panels, and what the words mean that they take."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import typer
+
+from smalti.corpus.tokens import TOKENS, Tokenizer
+from smalti.errors import UsageError
+from smalti.noise.discrete import KEPT
+from smalti.sampling.tokens import MASK, ORDERS
+
+TEXTS_IN, TEXTS_OUT, TEXT_MACHINE, WRITING = "Texts in", "Texts out", "Text machine", "How a text is written"
+DRAWING = "What tokens are drawn from"
+
+NOISES = ("mask", "uniform", "hybrid", "structured")
+
+DEFAULT_LENGTH = 256
+
+DEFAULT_TOP_P = 0.9
+"""Where nothing is said of what tokens are drawn from: with less words are whole, with more they are copied less."""
+
+MOST_TOKENS = 1_000_000
+"""Most tokens of one text."""
+
+
+def _option(flag: str, panel: str, metavar: str | None, what: str, **more: Any) -> Any:
+    return typer.Option(flag, metavar=metavar, help=what, rich_help_panel=panel, show_default=False, **more)
+
+
+TextOption = Annotated[bool, _option("--text", TEXTS_IN, None, "Use the texts of a folder that holds pictures too.")]
+TokensOption = Annotated[
+    str | None, _option("--tokens", TEXTS_IN, "NAME", f"How texts are cut: {', '.join(TOKENS)}. Default: characters.")
+]
+LengthOption = Annotated[
+    int | None,
+    _option("--length", TEXTS_OUT, "N", f"Tokens to write, after the prompt if any. Default: {DEFAULT_LENGTH}."),
+]
+PromptOption = Annotated[str | None, _option("--prompt", TEXTS_OUT, "TEXT", "What every text begins with.")]
+InfillOption = Annotated[
+    str | None,
+    _option(
+        "--infill",
+        TEXTS_OUT,
+        "TEXT",
+        "Text with gaps to fill, so many tokens each: 'To be, \\[40] that is \\[20]'. Write \\[\\[ for a bracket.",
+    ),
+]
+NoiseOption = Annotated[
+    str | None, _option("--noise", TEXT_MACHINE, "NAME", f"One of {', '.join(NOISES)}. Default: hybrid.")
+]
+RadiusOption = Annotated[
+    str | None,
+    _option("--radius", TEXT_MACHINE, "auto|N", "How many tokens on each side a token depends on. Default: auto."),
+]
+SettingsOption = Annotated[
+    str | None, _option("--settings", TEXT_MACHINE, "FILE", "Settings of the machine, a .json file from calibrate.")
+]
+OrderOption = Annotated[
+    str | None,
+    _option("--order", WRITING, "NAME", f"Which token comes when: {', '.join(ORDERS)}. Default: left-to-right."),
+]
+BlockOption = Annotated[
+    int | None,
+    _option("--block", WRITING, "N", "Write blocks of N tokens, from the left. Default: no blocks.", min=1),
+]
+GammaOption = Annotated[
+    float | None, _option("--gamma", WRITING, "BITS", "For entropy-bounded: the bound. Default: 0.1.")
+]
+ThresholdOption = Annotated[
+    float | None, _option("--threshold", WRITING, "P", "For threshold: the least probability. Default: 0.9.")
+]
+TemperatureOption = Annotated[
+    float | None, _option("--temperature", DRAWING, "T", "Below 1: likely tokens more often; 0: always. Default: 1.")
+]
+TopKOption = Annotated[int | None, _option("--top-k", DRAWING, "K", "Only the K likeliest tokens.")]
+TopPOption = Annotated[
+    float | None,
+    _option(
+        "--top-p",
+        DRAWING,
+        "P",
+        f"Only the likeliest with a sum of P. Default: {DEFAULT_TOP_P:g}; 1 with uniform noise, or with another option "
+        "of this panel.",
+    ),
+]
+MinPOption = Annotated[
+    float | None, _option("--min-p", DRAWING, "P", "Only those of at least P times the largest probability.")
+]
+TypicalOption = Annotated[
+    float | None, _option("--typical", DRAWING, "P", "Only those nearest to the entropy, with a sum of P.")
+]
+TopHOption = Annotated[
+    float | None, _option("--top-h", DRAWING, "A", "Only the likeliest with at most A times the entropy, as stated.")
+]
+TopHReleasedOption = Annotated[
+    float | None, _option("--top-h-released", DRAWING, "A", "The same as the published code of that paper does it.")
+]
+
+TEXT_SCHEDULES = ", ".join(KEPT)
+
+
+def read_radius(text: str | None) -> int | None:
+    """A radius in tokens; None: the machine's own.
+
+    Raises:
+        UsageError: anything but `auto` and a whole number of at least 1.
+    """
+    if text is None or text == "auto":
+        return None
+    if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) < 1:
+        raise UsageError(f"--radius {text!r} has no meaning: give auto, or a number of tokens from 1 to 9999")
+    return int(text)
+
+
+def read_gaps(text: str) -> list[str | int]:
+    """Visible texts and the lengths of gaps, in their order.
+
+    Raises:
+        UsageError: a bracket that is neither a gap nor doubled, or no gap.
+    """
+    parts: list[str | int] = []
+    for found in re.finditer(r"\[\[|\[([0-9]{1,7})\]|\[|[^\[]+", text):
+        word = found[0]
+        if found[1] is not None:
+            parts.append(int(found[1]))
+        elif word == "[":
+            raise UsageError(
+                f"--infill has a '[' (character {found.start():,}) that begins no gap: write a gap of 40 tokens as "
+                "[40], and a bracket as [["
+            )
+        else:
+            piece = "[" if word == "[[" else word
+            if parts and isinstance(parts[-1], str):
+                parts[-1] += piece
+            else:
+                parts.append(piece)
+    if not any(isinstance(part, int) and part > 0 for part in parts):
+        raise UsageError("--infill has no gap to fill: write a gap of 40 tokens as [40]")
+    return parts
+
+
+def template_of(
+    tokenizer: Tokenizer, *, length: int | None, prompt: str | None, infill: str | None
+) -> tuple[list[int], list[int]]:
+    """The row to begin with, -1 where a token is wanted, and the lengths of its gaps.
+
+    Raises:
+        UsageError: texts that the corpus has no token for, lengths without meaning, or options that exclude each other.
+    """
+    if infill is not None and (length is not None or prompt is not None):
+        raise UsageError("--infill holds all of a text, its gaps too: leave --length and --prompt out")
+    if length is not None and length < 1:
+        raise UsageError(f"--length {length} has no meaning: give a number of tokens of at least 1")
+    if infill is not None:
+        parts = read_gaps(infill)
+    else:
+        parts = [*([prompt] if prompt else []), DEFAULT_LENGTH if length is None else length]
+    row: list[int] = []
+    gaps = [part for part in parts if isinstance(part, int)]
+    for part in parts:
+        row += [MASK] * part if isinstance(part, int) else _encoded(tokenizer, part)
+        if len(row) > MOST_TOKENS:
+            raise UsageError(f"a text may have {MOST_TOKENS:,} tokens, and this one would have more: ask for less")
+    return row, gaps
+
+
+def _encoded(tokenizer: Tokenizer, text: str) -> list[int]:
+    # Line ends become what they are in every corpus.
+    return tokenizer.encode(text.replace("\r\n", "\n").replace("\r", "\n")).tolist()

@@ -1,0 +1,188 @@
+"""New texts from a source of texts, as a run folder: what `smalti generate` does with texts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from smalti.calibration.text import read_text_settings
+from smalti.cli.generate_options import DEFAULT_TOP_P, read_radius, template_of
+from smalti.cli.sources import check_outside
+from smalti.cli.terminal import columns, one_line, say, tell_notes, took
+from smalti.corpus.decode import shown
+from smalti.corpus.text import BUILTIN_TEXT, open_text
+from smalti.errors import InputError, UsageError
+from smalti.machines import TextMachine
+from smalti.progress import Progress
+from smalti.sampling import RunRecord, TextRequest, TextSettings, write_run
+from smalti.sampling.ddim import checked_seeds
+from smalti.sampling.text_request import ALL_TEXTS, text_name
+from smalti.sampling.truncation import Truncation
+
+_LINES_SHOWN, _LONGEST_LINE, _TEXTS_SHOWN = 12, 400, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextOrder:
+    """What a person asks of `generate` for texts: an entry means what the option of its name does; None: its default.
+
+    `sampler` and `truncation` hold the options of `TextSettings` and `Truncation`.
+    """
+
+    source: str
+    out: Path
+    seeds: tuple[int, ...]
+    length: int | None = None
+    prompt: str | None = None
+    infill: str | None = None
+    tokens: str | None = None
+    noise: str | None = None
+    radius: str | None = None
+    settings: str | None = None
+    sampler: Mapping[str, Any] = field(default_factory=dict)
+    truncation: Mapping[str, Any] = field(default_factory=dict)
+    batch: int = 16
+    existing: Literal["refuse", "resume"]
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MadeTexts:
+    """A finished run of texts, the machine that made it, and the texts."""
+
+    record: RunRecord[TextRequest]
+    machine: TextMachine
+    texts: tuple[str, ...]
+
+
+def carry_out_texts(order: TextOrder, *, progress: Progress) -> MadeTexts:
+    """Opens the source and carries the run out; notes go to standard error.
+
+    Raises:
+        InputError, UsageError: what was asked for cannot be done.
+    """
+    checked_seeds(order.seeds)
+    if order.existing == "refuse" and (order.out / "run.json").exists():
+        raise InputError(
+            f"'{shown(order.out)}' holds a run already: choose another folder, or add --resume to finish that run"
+        )
+    given = _machine_settings(order)
+    noise = given.get("noise", "hybrid")
+    drawing: dict[str, Any] = {name: value for name, value in order.truncation.items() if value is not None}
+    if not drawing and noise != "uniform":
+        drawing = {"top_p": DEFAULT_TOP_P}
+    sampler = TextSettings.for_noise(noise, truncation=Truncation(**drawing), **order.sampler)
+    check_outside(order.out, order.source)
+    corpus = open_text(order.source)
+    tell_notes(corpus.notes)
+    machine = TextMachine(corpus, **given)
+    row, gaps = template_of(machine.tokenizer, length=order.length, prompt=order.prompt, infill=order.infill)
+    notes = _notes(machine, gaps)
+    tell_notes(notes)
+    request = TextRequest.of(
+        machine,
+        np.array(row, np.int32),
+        sampler=sampler,
+        source=order.source if order.source in BUILTIN_TEXT else shown(Path(order.source).absolute()),
+        seeds=order.seeds,
+        notes=(*corpus.notes, *notes),
+        command=order.command,
+    )
+    record = write_run(order.out, request, machine, existing=order.existing, batch=order.batch, progress=progress)
+    texts = tuple((order.out / text_name(seed)).read_bytes().decode() for seed in order.seeds)
+    return MadeTexts(record, machine, texts)
+
+
+def tell_texts(folder: Path, made: MadeTexts, *, seconds: float) -> None:
+    """Says what was made, for people: the texts, then where they are."""
+    request, machine = made.record.request, made.machine
+    shown_texts = list(zip(request.seeds, made.texts, strict=True))[:_TEXTS_SHOWN]
+    for seed, text in shown_texts:
+        say(f"seed {seed}")
+        tell_lines(text)
+        say("")
+    say(
+        f"{_number(len(request.seeds), 'text')} of {_number(len(request.template), 'token')} "
+        f"({machine.tokenizer.name}) from {_number(len(machine.corpus), 'document')} of "
+        f"{machine.corpus.characters:,} characters in all, {machine.noise} noise, radius {machine.radius}, "
+        f"{took(seconds)}"
+    )
+    say(columns(text_paths(folder, request.seeds)))
+
+
+def tell_lines(text: str) -> None:
+    """Shows the first lines of a text, each cut where it gets long."""
+    lines = text.split("\n")
+    for line in lines[:_LINES_SHOWN]:
+        rest = f" ... {len(line) - _LONGEST_LINE:,} more characters" if len(line) > _LONGEST_LINE else ""
+        say(f"  {one_line(line[:_LONGEST_LINE])}{rest}".rstrip())
+    if len(lines) > _LINES_SHOWN:
+        more = len(lines) - _LINES_SHOWN
+        say(f"  ... {more:,} more line{'' if more == 1 else 's'}")
+
+
+def text_summary(folder: Path, made: MadeTexts) -> dict[str, Any]:
+    """A finished run for programs: the texts, every path, and the content of run.json."""
+    absolute = folder.absolute()
+    return {
+        "folder": shown(absolute),
+        "texts": [
+            {"seed": seed, "file": shown(absolute / text_name(seed)), "text": text}
+            for seed, text in zip(made.record.request.seeds, made.texts, strict=True)
+        ],
+        "all": shown(absolute / ALL_TEXTS),
+        "trace": shown(absolute / "trace.safetensors"),
+        "record": shown(absolute / "run.json"),
+        "run": json.loads((folder / "run.json").read_bytes()),
+    }
+
+
+def text_paths(folder: Path, seeds: tuple[int, ...]) -> list[tuple[str, str]]:
+    """The paths of a run, each with what it holds."""
+    first, last = (shown(folder / text_name(seed)) for seed in (seeds[0], seeds[-1]))
+    singles = first if len(seeds) == 1 else f"{first}{',' if len(seeds) == 2 else ' ...'} {last}"
+    return [
+        (singles, "a text for each seed"),
+        (shown(folder / ALL_TEXTS), "all of them"),
+        (shown(folder / "trace.safetensors"), "every token in its order, exactly"),
+        (shown(folder / "run.json"), "all that decided the result"),
+    ]
+
+
+def _machine_settings(order: TextOrder) -> dict[str, Any]:
+    """Arguments for the machine: those of a file of settings, and the options, which come first."""
+    given = {} if order.settings is None else read_text_settings(Path(order.settings))
+    radius = read_radius(order.radius)
+    options = {"tokens": order.tokens, "noise": order.noise, "radius": radius}
+    given |= {name: value for name, value in options.items() if value is not None}
+    if radius is not None:
+        # What back-off sees has no radius of its own on the command line.
+        given["back_off_radius"] = min(radius, given.get("back_off_radius", TextMachine.back_off_radius))
+    if given.get("noise") == "structured":
+        raise UsageError(
+            "no texts can be made with --noise structured, whose steps back are not known: choose mask, hybrid or "
+            "uniform"
+        )
+    return given
+
+
+def _notes(machine: TextMachine, gaps: list[int]) -> tuple[str, ...]:
+    notes: list[str] = []
+    longest = int(machine.symbols.lengths.max())
+    if max(gaps) > longest:
+        notes.append(
+            f"a gap of {max(gaps):,} tokens is longer than every document (the longest has {longest:,}): what is "
+            "written there is pieced together"
+        )
+    if machine.vocabulary == 1:
+        notes.append("the corpus has only one token, so that there is one text of each length")
+    return tuple(notes)
+
+
+def _number(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"

@@ -1,0 +1,220 @@
+"""`smalti generate` with texts: what it makes of sources and options, and what it says of bad ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cli_program import pictures, smalti
+from smalti.calibration.text import FORMAT
+from smalti.cli.generate_options import read_gaps
+
+TEXT = "To be, or not to be: that is the question:\nWhether 'tis nobler in the mind to suffer [so]\n" * 4
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "play.txt"
+    path.write_text(TEXT)
+    return path
+
+
+def made(out: Path, *words: object) -> str:
+    done = smalti("generate", *words, "-o", out, "--seeds", "0", "--json").json
+    (text,) = done["texts"]
+    assert Path(text["file"]).read_bytes().decode() == text["text"]
+    return text["text"]
+
+
+def test_texts_their_paths_and_how_long_it_took(source: Path, tmp_path: Path) -> None:
+    done = smalti("generate", source, "-o", tmp_path / "run", "--length", "20")
+    assert done.code == 0, done.err
+    for seed in range(4):
+        text = (tmp_path / "run" / f"00000{seed}.txt").read_text()
+        assert len(text) == 20
+        assert f"seed {seed}\n  {text.splitlines()[0].rstrip()}" in done.out
+    assert "4 texts of 20 tokens (characters) from 1 document" in done.out
+    for name in ("all.txt", "trace.safetensors", "run.json"):
+        assert str(tmp_path / "run" / name) in done.out
+    assert smalti("verify", tmp_path / "run").code == 0
+
+
+def test_prompts_and_gaps(source: Path, tmp_path: Path) -> None:
+    assert made(tmp_path / "a", source, "--prompt", "To be", "--length", 9).startswith("To be")
+    assert len(made(tmp_path / "b", source, "--prompt", "To be", "--length", 9)) == 14
+    text = made(tmp_path / "c", source, "--infill", "[5]that is[7] [[so]")
+    assert (text[5:12], text[-5:], len(text)) == ("that is", " [so]", 24)
+    assert made(tmp_path / "d", source, "--prompt", "be\r\n", "--length", 3)[:3] == "be\n"
+
+
+def test_what_gaps_mean() -> None:
+    assert read_gaps("[3]") == [3]
+    assert read_gaps("a[[2]b[12]") == ["a[2]b", 12]
+    assert read_gaps("a][1][2]") == ["a]", 1, 2]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--noise", "mask", "--order", "ancestral", "--steps", "3"),
+        ("--noise", "uniform", "--steps", "4", "--schedule", "cosine"),
+        ("--order", "entropy-bounded", "--gamma", "0.5", "--block", "8"),
+        ("--order", "threshold", "--threshold", "0.5"),
+        ("--order", "remask", "--steps", "5", "--temperature", "0.5"),
+        ("--radius", "3", "--top-k", "4", "--min-p", "0.1", "--typical", "0.9"),
+        ("--top-h", "0.4"),
+        ("--top-h-released", "0.4"),
+        ("--tokens", "words", "--radius", "2"),
+        ("--tokens", "bytes", "--prompt", "é"),
+    ],
+)
+def test_options(source: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    made(tmp_path / "run", source, "--length", 12, *options)
+    assert smalti("verify", tmp_path / "run").code == 0
+
+
+def test_byte_pairs_are_kept_with_the_run(source: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tokenizers")
+    made(tmp_path / "run", source, "--tokens", "bpe:270", "--length", 8)
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())["request"]["tokenizer"]
+    assert kept["tokens"] == "bpe:270"
+    assert smalti("verify", tmp_path / "run").code == 0
+
+
+def test_settings_from_a_file(source: Path, tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    settings = {"noise": "mask", "radius": 3, "ladders": ["left", "right"]}
+    file.write_text(json.dumps({"format": FORMAT, "settings": settings}))
+    made(tmp_path / "run", source, "--settings", file, "--length", 4)
+    machine = json.loads((tmp_path / "run" / "run.json").read_text())["request"]["machine"]
+    assert (machine["noise"], machine["radius"], machine["ladders"]) == ("mask", 3, ["left", "right"])
+    for content in ("{", "{}", json.dumps({"format": FORMAT, "settings": {"depth": 3}})):
+        file.write_text(content)
+        assert "give a file from calibrate" in smalti("generate", source, "-o", tmp_path / "x", "--settings", file).err
+
+
+def test_what_a_source_holds_is_told_by_what_it_is(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "a").write_text("abc abd")
+    (folder / "b.txt").write_text("abe")
+    assert len(made(tmp_path / "a", folder, "--length", 6)) == 6
+    lines = tmp_path / "t.jsonl"
+    lines.write_text('{"text": "ab"}\n{"text": "ba", "author": "x"}\n')
+    assert set(made(tmp_path / "b", lines, "--length", 6)) <= {"a", "b"}
+    assert len(made(tmp_path / "c", "python-manual", "--length", 6)) == 6
+    # With one picture it is a folder of pictures, unless texts are asked for.
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(folder / "picture.png")
+    assert "--length is for texts" in smalti("generate", folder, "-o", tmp_path / "d", "--length", 3).failure
+    (folder / "picture.png").rename(folder / "deep" / "picture")
+    assert "--length is for texts" in smalti("generate", folder, "-o", tmp_path / "d", "--length", 3).failure
+    assert len(made(tmp_path / "d", folder, "--length", 3, "--text")) == 3
+
+
+def test_options_of_the_other_kind(source: Path, tmp_path: Path) -> None:
+    drawn = pictures(tmp_path / "pictures")
+    for words, sentence in (
+        ((source, "--size", 8), f"--size is for pictures, and '{source}' holds texts: leave it out"),
+        ((source, "--machine", "border-aware"), f"--machine is for pictures, and '{source}' holds texts: leave it out"),
+        (
+            (drawn, "--top-h-released", 0.4),
+            f"--top-h-released is for texts, and '{drawn}' holds pictures: leave it out",
+        ),
+        ((drawn / "0.png", "--text"), f"'{drawn / '0.png'}' holds pictures: leave --text out"),
+    ):
+        found = smalti("generate", *words, "-o", tmp_path / "out")
+        assert (found.code, found.failure) == (2, sentence)
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--prompt", "日"), "the corpus has no character '日'"),
+        (("--prompt", "\udcff"), "the corpus has no character '\\udcff'"),
+        (("--tokens", "bytes", "--prompt", "\udcff"), "half a character"),
+        (("--tokens", "words", "--prompt", "zebra"), "the corpus has no word 'zebra'"),
+        (("--tokens", "runes"), "no tokens called 'runes'"),
+        (("--length", 0), "--length 0 has no meaning"),
+        (("--length", 10**9), "may have 1,000,000 tokens"),
+        (("--infill", "abc"), "--infill has no gap to fill"),
+        (("--infill", "[0]"), "--infill has no gap to fill"),
+        (("--infill", "a [b] [2]"), "that begins no gap"),
+        (("--infill", "[2]", "--prompt", "a"), "leave --length and --prompt out"),
+        (("--noise", "structured"), "choose mask, hybrid or uniform"),
+        (("--noise", "pink"), "there is no noise 'pink'"),
+        (("--radius", "wide"), "--radius 'wide' has no meaning"),
+        (("--order", "sideways"), "no order of decoding called 'sideways'"),
+        (("--schedule", "sigmoid"), "no schedule of noise on tokens called 'sigmoid'"),
+        (("--noise", "uniform", "--block", 3), "leave out block"),
+        (("--top-p", 1.5), "top-p 1.5 has no meaning"),
+        (("--order", "threshold", "--steps", 4), "leave the number of steps out"),
+    ],
+)
+def test_options_without_meaning(source: Path, tmp_path: Path, options: tuple[object, ...], sentence: str) -> None:
+    found = smalti("generate", source, "-o", tmp_path / "out", *options)
+    assert found.code == 2
+    assert sentence in found.failure
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.txt", b"caf\xe9 latin", "is not UTF-8 text (byte 3)"),
+        ("a.txt", b"", "is empty"),
+        ("a.txt", b"ab\0c", "holds a NUL character"),
+        ("a.jsonl", b'{"text": ""}', "holds no documents"),
+        ("a.jsonl", b'{"text": "\\ud800"}', "half a character (a lone surrogate"),
+        ("a.jsonl", b'{"words": 1}', "no field 'text'"),
+    ],
+)
+def test_sources_that_are_no_text(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    found = smalti("generate", tmp_path / name, "-o", tmp_path / "out")
+    assert found.code == 1
+    assert sentence in found.failure
+
+
+def test_one_character_is_a_corpus(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    done = smalti("generate", tmp_path / "a.txt", "-o", tmp_path / "run", "--length", "5", "--seeds", "0")
+    assert done.code == 0, done.err
+    assert (tmp_path / "run" / "000000.txt").read_text() == "xxxxx"
+    assert "the corpus has only one token" in done.err
+    assert "a gap of 5 tokens is longer than every document (the longest has 1)" in done.err
+
+
+@pytest.mark.parametrize("noise", ["mask", "hybrid", "uniform"])
+@pytest.mark.parametrize("content", ["xxxx", "xy"])
+def test_tiny_vocabularies(tmp_path: Path, noise: str, content: str) -> None:
+    (tmp_path / "a.txt").write_text(content)
+    assert set(made(tmp_path / "run", tmp_path / "a.txt", "--length", 6, "--noise", noise)) <= set(content)
+
+
+def test_mixed_line_ends_become_one(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"ab\r\ncd\rab\ncd\n" * 3)
+    done = smalti("generate", tmp_path / "a.txt", "-o", tmp_path / "run", "--length", "30", "--seeds", "0")
+    assert "line ends changed to LF" in done.err
+    assert "\r" not in (tmp_path / "run" / "000000.txt").read_bytes().decode()
+
+
+def test_a_line_of_ten_million_characters(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("the cat sat on the mat; " * (10_000_000 // 24 + 1))
+    done = smalti("generate", tmp_path / "a.txt", "-o", tmp_path / "run", "--infill", "the [3]", "--seeds", "0")
+    assert done.code == 0, done.err
+    assert len((tmp_path / "run" / "000000.txt").read_text()) == 7
+
+
+def test_stopped_runs_are_told_of_and_existing_ones_kept(source: Path, tmp_path: Path) -> None:
+    made(tmp_path / "run", source, "--length", 4)
+    found = smalti("generate", source, "-o", tmp_path / "run", "--length", 4, "--seeds", 0)
+    assert (found.code, "holds a run already" in found.failure) == (1, True)
+    again = smalti("generate", source, "-o", tmp_path / "run", "--length", 4, "--seeds", 0, "--resume")
+    assert again.code == 0, again.err
+    found = smalti("generate", source, "-o", tmp_path / "run", "--length", 5, "--seeds", 0, "--resume")
+    assert "other settings (template)" in found.failure
