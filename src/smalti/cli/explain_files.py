@@ -189,7 +189,7 @@ class Writer:
         self._together = seeds if place.what == "table" else min(seeds, _MOST_ON_PAGE)
         self.most_sources = _MOST_SOURCES // self._together
         self._records: list[Mapping[str, Any]] = []
-        self._with_tables = place.what == "folder" and self._can_write_tables()
+        self._with_tables = place.what == "folder" and can_write_tables(self.notes)
         self._beside = tuple(beside)[: _MOST_ON_PAGE - min(seeds, _MOST_ON_PAGE)]
         if place.what in ("folder", "page") and self._together < seeds:
             self.notes.append(f"the page shows the first {self._together} of {seeds} seeds: name others with --seed")
@@ -272,15 +272,17 @@ class Writer:
         write_file(path, content)
         self.files[path.name] = _CONTENTS[kind]
 
-    def _can_write_tables(self) -> bool:
-        from smalti.receipts.tables import check_table_name
 
-        try:
-            check_table_name("receipt.parquet")
-        except InputError as error:
-            self.notes.append(f"no tables of rows were written ({error})")
-            return False
-        return True
+def can_write_tables(notes: list[str]) -> bool:
+    """Whether there is a library for tables of rows; if not, that goes into the notes."""
+    from smalti.receipts.tables import check_table_name
+
+    try:
+        check_table_name("receipt.parquet")
+    except InputError as error:
+        notes.append(f"no tables of rows were written ({error})")
+        return False
+    return True
 
 
 def files_said(place: Path, files: Mapping[str, str]) -> list[tuple[str, str]]:

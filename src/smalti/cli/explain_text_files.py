@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from smalti.cli.explain_files import Place
-from smalti.errors import InputError
+from smalti.cli.explain_files import Place, can_write_tables
 from smalti.sampling.files import said_plainly, write_file
 
 # Most tokens of all seeds of a page: about what 40 MB hold; and most seeds.
@@ -34,7 +33,7 @@ class TextWriter:
         self.notes: list[str] = []
         self._place, self._seeds = place, seeds
         self._records: list[Mapping[str, Any]] = []
-        self._with_tables = place.what == "folder" and self._can_write_tables()
+        self._with_tables = place.what == "folder" and can_write_tables(self.notes)
 
     def add(self, made: Mapping[str, Any]) -> None:
         """Writes what is of one seed alone."""
@@ -86,13 +85,3 @@ class TextWriter:
     def _write(self, path: Path, kind: str, content: bytes) -> None:
         write_file(path, content)
         self.files[path.name] = TEXT_CONTENTS[kind]
-
-    def _can_write_tables(self) -> bool:
-        from smalti.receipts.tables import check_table_name
-
-        try:
-            check_table_name("receipt.parquet")
-        except InputError as error:
-            self.notes.append(f"no tables of rows were written ({error})")
-            return False
-        return True
