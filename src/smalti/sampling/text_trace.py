@@ -11,8 +11,7 @@ On disk a trace is one safetensors file, in which one metadata entry `smalti` ho
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smalti.corpus.tokens import Tokenizer, from_json
-from smalti.errors import InputError, UsageError
+from smalti.errors import UsageError
 from smalti.machines.text import TextMachine
 from smalti.sampling.files import write_file
 from smalti.sampling.text_ranges import character_ranges
 from smalti.sampling.tokens import TokenStep
+from smalti.sampling.trace_file import read_trace_file, trace_bytes
 
 __all__ = ["TextEvents", "TextSample", "TextTrace"]
 
@@ -346,8 +346,6 @@ class TextTrace:
 
     def to_bytes(self) -> bytes:
         """The trace as the content of a safetensors file; equal traces give equal bytes. Tier: *bitwise*."""
-        from safetensors.numpy import save
-
         encoded = [text.encode() for text in self.texts]
         arrays = {
             "start": self.start,
@@ -364,10 +362,7 @@ class TextTrace:
             "tokenizer": dict(self.tokenizer),
             "corpus_digest": self.corpus_digest,
         }
-        return save(
-            {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-            metadata={"smalti": json.dumps(record, sort_keys=True, allow_nan=False)},
-        )
+        return trace_bytes(arrays, record)
 
     def save(self, path: str | Path) -> None:
         """Writes the trace to a file, all of it or nothing.
@@ -390,35 +385,23 @@ class TextTrace:
         Raises:
             InputError: the file cannot be read, or is not a complete trace.
         """
-        from safetensors import SafetensorError, safe_open
+        return read_trace_file(path, _FORMAT, cls._read)
 
-        try:
-            with safe_open(str(path), framework="numpy") as file:
-                record = json.loads((file.metadata() or {})["smalti"])
-                if record["format"] != _FORMAT:
-                    raise InputError(
-                        f"{path} is a trace in the format {record['format']!r}; this Smalti reads {_FORMAT!r}"
-                    )
-                content = file.get_tensor("text_bytes").tobytes()
-                ends = file.get_tensor("text_offsets").tolist()
-                return cls(
-                    seeds=tuple(record["seeds"]),
-                    start=file.get_tensor("start"),
-                    tokens=file.get_tensor("tokens"),
-                    offsets=file.get_tensor("offsets"),
-                    events=TextEvents(**{name: file.get_tensor(name) for name in _EVENTS}),
-                    texts=tuple(content[a:b].decode() for a, b in itertools.pairwise(ends)),
-                    settings=record["settings"],
-                    tokenizer=record["tokenizer"],
-                    corpus_digest=record["corpus_digest"],
-                )
-        except OSError as error:
-            raise InputError(f"{path} cannot be read ({error.strerror or error}); give the path of a trace") from error
-        except (SafetensorError, KeyError, ValueError, TypeError) as error:
-            raise InputError(
-                f"{path} is not a complete trace written by Smalti: delete it, and repeat the request with --resume to "
-                "make it again"
-            ) from error
+    @classmethod
+    def _read(cls, array: Callable[[str], Any], record: Mapping[str, Any]) -> TextTrace:
+        content = array("text_bytes").tobytes()
+        ends = array("text_offsets").tolist()
+        return cls(
+            seeds=tuple(record["seeds"]),
+            start=array("start"),
+            tokens=array("tokens"),
+            offsets=array("offsets"),
+            events=TextEvents(**{name: array(name) for name in _EVENTS}),
+            texts=tuple(content[a:b].decode() for a, b in itertools.pairwise(ends)),
+            settings=record["settings"],
+            tokenizer=record["tokenizer"],
+            corpus_digest=record["corpus_digest"],
+        )
 
 
 def _offsets(sizes: Sequence[int]) -> NDArray[np.int64]:

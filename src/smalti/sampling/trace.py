@@ -5,14 +5,11 @@ every step exactly (16 bits a value), the last posterior mean exactly (the finis
 pixels), and the denoised estimate of every step as pixels, which costs half as much as the states and shows how a
 picture came about.
 
-On disk a trace is one safetensors file: tensors `images`, `states`, `estimates`, `means`, and one metadata entry
-`smalti` that holds the rest as JSON. One entry, not several, because the library writes several in random order, and
-equal traces must be equal bytes.
+On disk a trace is one file (`smalti.sampling.trace_file`) with the arrays `images`, `states`, `estimates`, `means`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smalti.errors import InputError, UsageError
+from smalti.errors import UsageError
 from smalti.machines import Machine
 from smalti.noise import Level
 from smalti.sampling.files import write_file
+from smalti.sampling.trace_file import read_trace_file, trace_bytes
 
 if TYPE_CHECKING:
     from smalti.receipts import Receipt
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Sample", "Trace"]
 
 _FORMAT = "smalti.trace/1"
+_ARRAYS = ("images", "states", "estimates", "means")
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,17 +174,8 @@ class Trace:
             place: place of the sample, from 0.
         """
         one = slice(place, place + 1)
-        return Trace(
-            images=self.images[one],
-            states=self.states[one],
-            estimates=self.estimates[one],
-            means=self.means[one],
-            levels=self.levels,
-            seeds=self.seeds[one],
-            settings=self.settings,
-            corpus_digest=self.corpus_digest,
-            machine=self.machine,
-        )
+        arrays: dict[str, Any] = {name: getattr(self, name)[one] for name in _ARRAYS}
+        return replace(self, seeds=self.seeds[one], **arrays)
 
     def made_by(self, machine: Machine) -> Trace:
         """The same trace with the machine that made it, so that its samples have receipts.
@@ -227,25 +217,11 @@ class Trace:
         """
         if not traces or not all(traces[0].same_request(trace) for trace in traces):
             raise UsageError("Traces can be joined only if there is one at least and all have the same settings.")
-        return cls(
-            images=np.concatenate([trace.images for trace in traces]),
-            states=np.concatenate([trace.states for trace in traces]),
-            estimates=np.concatenate([trace.estimates for trace in traces]),
-            means=np.concatenate([trace.means for trace in traces]),
-            levels=traces[0].levels,
-            seeds=tuple(seed for trace in traces for seed in trace.seeds),
-            settings=traces[0].settings,
-            corpus_digest=traces[0].corpus_digest,
-            machine=traces[0].machine,
-        )
+        arrays: dict[str, Any] = {name: np.concatenate([getattr(trace, name) for trace in traces]) for name in _ARRAYS}
+        return replace(traces[0], seeds=tuple(seed for trace in traces for seed in trace.seeds), **arrays)
 
     def to_bytes(self) -> bytes:
         """The trace as the content of a safetensors file; equal traces give equal bytes. Tier: *bitwise*."""
-        from safetensors.numpy import save
-
-        tensors = {
-            name: np.ascontiguousarray(getattr(self, name)) for name in ("images", "states", "estimates", "means")
-        }
         record = {
             "format": _FORMAT,
             "levels": [[level.time, level.signal, level.noise] for level in self.levels],
@@ -253,7 +229,7 @@ class Trace:
             "settings": dict(self.settings),
             "corpus_digest": self.corpus_digest,
         }
-        return save(tensors, metadata={"smalti": json.dumps(record, sort_keys=True, allow_nan=False)})
+        return trace_bytes({name: getattr(self, name) for name in _ARRAYS}, record)
 
     def save(self, path: str | Path) -> None:
         """Writes the trace to a file, all of it or nothing.
@@ -276,29 +252,17 @@ class Trace:
         Raises:
             InputError: the file cannot be read, or is not a complete trace.
         """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(str(path), framework="numpy") as file:
-                record = json.loads((file.metadata() or {})["smalti"])
-                if record["format"] != _FORMAT:
-                    raise InputError(
-                        f"{path} is a trace in the format {record['format']!r}; this Smalti reads {_FORMAT!r}."
-                    )
-                return cls(
-                    **{name: file.get_tensor(name) for name in ("images", "states", "estimates", "means")},
-                    levels=tuple(Level(*level) for level in record["levels"]),
-                    seeds=tuple(record["seeds"]),
-                    settings=record["settings"],
-                    corpus_digest=record["corpus_digest"],
-                )
-        except OSError as error:
-            raise InputError(f"{path} cannot be read ({error.strerror or error}); give the path of a trace.") from error
-        except (SafetensorError, KeyError, ValueError, TypeError) as error:
-            raise InputError(
-                f"{path} is not a complete trace written by Smalti: delete it, and repeat the request with --resume to "
-                "make it again."
-            ) from error
+        return read_trace_file(
+            path,
+            _FORMAT,
+            lambda array, record: cls(
+                **{name: array(name) for name in _ARRAYS},
+                levels=tuple(Level(*level) for level in record["levels"]),
+                seeds=tuple(record["seeds"]),
+                settings=record["settings"],
+                corpus_digest=record["corpus_digest"],
+            ),
+        )
 
 
 def _listed(seeds: Sequence[int]) -> str:
