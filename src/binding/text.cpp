@@ -85,6 +85,7 @@ Out<int64_t> list_of(const std::vector<smalti::TextSource>& found, size_t sites,
 
 void bind_text(nb::module_& m) {
   m.attr("TEXT_SLACK") = smalti::kTextSlack;
+  m.attr("TEXT_NEAR") = smalti::kNearTerms;
 
   m.def(
       "text_sums",
@@ -166,4 +167,34 @@ void bind_text(nb::module_& m) {
       },
       "symbols"_a, "vocabulary"_a, "places"_a, "radius"_a, "first"_a, "terms"_a, "excluded"_a, "only"_a, "threads"_a, "target"_a, "documents"_a.none(), "keys"_a,
       "rungs"_a, "keep"_a, "postings"_a.none(), "posted"_a.none());
+
+  m.def(
+      "text_patterns",
+      [](Symbols symbols, int vocabulary, Places places, int radius, List first, Terms terms, Pairs excluded, Numbers only, int threads, const std::string& target,
+         int near, int far, std::optional<In<int64_t, nb::ndim<3>>> pairs) {
+        auto q = make_request(symbols, vocabulary, places, radius, first, terms, excluded, only, threads, target);
+        int64_t* counts;
+        auto all = make<int64_t>({size_t(q.sites), (size_t(1) << near) + size_t(far), size_t(vocabulary)}, counts);
+        {
+          nb::gil_scoped_release free;
+          smalti::TextPatterns patterns{near, far, pairs ? pairs->data() : nullptr, counts};
+          smalti::run_text_patterns(q, patterns);
+        }
+        return all;
+      },
+      "symbols"_a, "vocabulary"_a, "places"_a, "radius"_a, "first"_a, "terms"_a, "excluded"_a, "only"_a, "threads"_a, "target"_a, "near"_a, "far"_a,
+      "pairs"_a.none());
+
+  m.def(
+      "text_pairs",
+      [](Symbols symbols, int vocabulary, int distances, int threads) {
+        int64_t* counts;
+        auto all = make<int64_t>({size_t(distances), size_t(vocabulary), size_t(vocabulary)}, counts);
+        {
+          nb::gil_scoped_release free;
+          smalti::count_pairs({symbols.data(), 1, vocabulary, int64_t(symbols.shape(0)) - smalti::kTextSlack}, distances, threads, counts);
+        }
+        return all;
+      },
+      "symbols"_a, "vocabulary"_a, "distances"_a, "threads"_a);
 }

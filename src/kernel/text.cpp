@@ -40,11 +40,14 @@ namespace {
 
 constexpr int64_t kGroup = 8;            // sites of a task: each block is laid out once for all of them
 constexpr int64_t kLeastPlaces = 65536;  // of a task, unless there are fewer
+constexpr int64_t kPlacesPerNumber = 4;  // looked at in the time that it takes to add up one number
+constexpr int64_t kThreadPairs = 1 << 21;  // pairs (site, place) whose patterns take longer than it takes to start a thread
 
-// Runs work(thread, task) over groups of sites and, where these are few, parts of the corpus.
-void over_tasks(const TextRequest& q, const std::function<void(int32_t, TextTask&)>& work) {
+// Runs work(thread, task) over groups of sites and, where these are few, parts of the corpus. `numbers` is what a site's answer holds: to add up
+// the answers of parts takes time too.
+void over_tasks(const TextRequest& q, int64_t numbers, const std::function<void(int32_t, TextTask&)>& work) {
   const int64_t groups = (q.sites + kGroup - 1) / kGroup, places = q.end - q.begin, wanted = 4 * int64_t(q.threads);
-  const int64_t most = std::max<int64_t>(1, places / kLeastPlaces);
+  const int64_t most = std::max<int64_t>(1, places / std::max(kLeastPlaces, kPlacesPerNumber * numbers));
   const int64_t parts = q.threads == 1 ? 1 : std::clamp<int64_t>((wanted + groups - 1) / groups, 1, most);
   struct Scratch {
     std::vector<uint32_t> staged, scores;
@@ -110,7 +113,7 @@ void run_text(const TextRequest& q, TextSums& sums) {
   };
   std::vector<Found> found(q.threads);
   std::vector<int64_t> start(sums.place, sums.place + q.sites);
-  over_tasks(q, [&](int32_t thread, TextTask& task) {
+  over_tasks(q, keys * (kSlices + 1), [&](int32_t thread, TextTask& task) {
     Found& mine = found[thread];
     const int64_t sites = task.site_end - task.site_begin;
     mine.place.assign(start.begin() + task.site_begin, start.begin() + task.site_end);
@@ -145,7 +148,7 @@ void run_text_sources(const TextRequest& q, TextKeeper& best) {
   const bool wide = is_wide(q);
   std::fill_n(best.kept, q.sites, 0);
   std::mutex guard;
-  over_tasks(q, [&](int32_t, TextTask& task) {
+  over_tasks(q, best.keep, [&](int32_t, TextTask& task) {
     const int64_t sites = task.site_end - task.site_begin;
     std::vector<TextSource> sources(sites * best.keep);
     std::vector<int64_t> kept(sites, 0);
@@ -161,7 +164,7 @@ void run_text_counts(const TextRequest& q, TextCounter& counter) {
   const int64_t stride = q.largest * (counter.keys.count + 1);
   std::fill_n(counter.counts, q.sites * stride, 0);
   std::mutex guard;
-  over_tasks(q, [&](int32_t, TextTask& task) {
+  over_tasks(q, stride, [&](int32_t, TextTask& task) {
     std::vector<int64_t> counts((task.site_end - task.site_begin) * stride, 0);
     TextCounter to{counter.keys, counts.data()};
     q.target->count(task, to);
@@ -176,21 +179,74 @@ void run_text_depths(const TextRequest& q, TextDepths& depths) {
   std::fill_n(depths.counts, q.sites * stride, 0);
   if (depths.keep) std::fill_n(depths.kept, q.sites, 0);
   std::mutex guard;
-  over_tasks(q, [&](int32_t, TextTask& task) {
+  over_tasks(q, stride, [&](int32_t, TextTask& task) {
     const int64_t sites = task.site_end - task.site_begin;
-    std::vector<int64_t> counts(sites * stride, 0), kept(sites, 0);
+    int64_t* all = depths.counts + task.site_begin * stride;
+    const bool alone = task.begin == q.begin && task.end == q.end;  // no other task has these sites
+    std::vector<int64_t> counts(alone ? 0 : sites * stride, 0), kept(sites, 0);
     std::vector<TextSource> sources(sites * depths.keep);
     TextDepths to = depths;
-    to.counts = counts.data();
+    to.counts = alone ? all : counts.data();
     to.sources = sources.data();
     to.kept = kept.data();
     q.target->descend(task, to);
     const std::lock_guard<std::mutex> lock(guard);
-    int64_t* all = depths.counts + task.site_begin * stride;
-    for (int64_t i = 0; i < sites * stride; ++i) all[i] += counts[i];
+    for (size_t i = 0; i < counts.size(); ++i) all[i] += counts[i];
     for (int64_t i = 0; depths.keep && i < sites; ++i)
       merge_lists(sources.data() + i * depths.keep, kept[i], depths.sources + (task.site_begin + i) * depths.keep, depths.kept[task.site_begin + i],
                   depths.keep);
+  });
+}
+
+void run_text_patterns(const TextRequest& request, TextPatterns& patterns) {
+  TextRequest q = request;
+  q.threads = int32_t(std::clamp<int64_t>(q.sites * (q.end - q.begin) / kThreadPairs, 1, q.threads));
+  const int64_t vocabulary = q.corpus.vocabulary, near_rows = int64_t{1} << patterns.near, rows = near_rows + patterns.far, stride = rows * vocabulary;
+  std::fill_n(patterns.counts, q.sites * stride, 0);
+  std::mutex guard;
+  over_tasks(q, stride, [&](int32_t, TextTask& task) {
+    std::vector<uint32_t> counts((task.site_end - task.site_begin) * stride, 0);
+    TextPatternCounter to{rows, near_rows, patterns.pairs, counts.data()};
+    q.target->patterns(task, to);
+    const std::lock_guard<std::mutex> lock(guard);
+    int64_t* all = patterns.counts + task.site_begin * stride;
+    for (size_t i = 0; i < counts.size(); ++i) all[i] += counts[i];
+  });
+  if (!patterns.pairs) return;
+  // Places that agree with one term alone: those that agree with it, less those that agree with more.
+  for (int64_t site = 0; site < q.sites; ++site) {
+    int64_t* counts = patterns.counts + site * stride;
+    const TextTerm *begin = q.terms + q.first[site], *end = q.terms + q.first[site + 1], *far = begin;
+    while (far != end && far->value < kNearTerms) ++far;
+    const int64_t own = int64_t{1} << (far - begin);
+    for (const TextTerm* t = begin; t != far; ++t) {
+      const int64_t bit = int64_t{1} << (t - begin), distance = std::abs(t->offset);
+      const int64_t* pairs = patterns.pairs + (distance - 1) * vocabulary * vocabulary;
+      int64_t* alone = counts + bit * vocabulary;
+      for (int64_t s = 0; s < vocabulary; ++s) alone[s] = t->offset < 0 ? pairs[t->symbol * vocabulary + s] : pairs[s * vocabulary + t->symbol];
+      for (int64_t pattern = bit + 1; pattern < own; ++pattern)
+        for (int64_t s = 0; pattern & bit && pattern & (pattern - 1) && s < vocabulary; ++s) alone[s] -= counts[pattern * vocabulary + s];
+      if (far != end)
+        for (int64_t row = near_rows; row < rows; ++row)
+          for (int64_t s = 0; s < vocabulary; ++s) alone[s] -= counts[row * vocabulary + s];
+    }
+  }
+}
+
+void count_pairs(const TextCorpus& k, int32_t distances, int32_t threads, int64_t* counts) {
+  const auto* symbols = static_cast<const uint8_t*>(k.symbols);
+  const int64_t row = k.vocabulary + 1, size = int64_t(k.vocabulary) * k.vocabulary;
+  const int64_t parts = std::clamp<int64_t>(k.count / kLeastPlaces, 1, threads);
+  std::fill_n(counts, distances * size, 0);
+  std::mutex guard;
+  parallel(threads, distances * parts, [&](int32_t, int64_t task) {
+    const int64_t distance = task / parts + 1, part = task % parts, places = k.count - distance;
+    std::vector<uint32_t> own(row * row, 0);
+    for (int64_t i = places * part / parts; i < places * (part + 1) / parts; ++i) ++own[symbols[i] * row + symbols[i + distance]];
+    const std::lock_guard<std::mutex> lock(guard);
+    int64_t* all = counts + (distance - 1) * size;
+    for (int64_t before = 0; before < k.vocabulary; ++before)
+      for (int64_t after = 0; after < k.vocabulary; ++after) all[before * k.vocabulary + after] += own[before * row + after];
   });
 }
 

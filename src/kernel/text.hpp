@@ -118,6 +118,25 @@ struct TextDepths {
   int64_t* kept;
 };
 
+// Terms are told apart one by one up to this many, those with values below it, ascending from 0: a place has a bit for each. Terms with higher
+// values, in their order, come after all of these, and are looked at where all of these agree.
+constexpr int32_t kNearTerms = 8;
+
+// Where a task counts places by what they agree with. The symbols have one byte.
+struct TextPatternCounter {
+  int64_t rows, near_rows;
+  const int64_t* pairs;  // null: places that agree with one term are counted too
+  uint32_t* counts;      // [site][row][symbol]
+};
+
+// The number of places of each symbol by the terms that they agree with.
+struct TextPatterns {
+  int32_t near, far;     // most terms of a site below kNearTerms, and above
+  const int64_t* pairs;  // [distance - 1][symbol before][symbol after], of the whole corpus, if everything may serve; or null
+  int64_t* counts;       // [site][row][symbol]: rows by the bits, none for no bit at all; then, from row 2^near on, by how many of
+                         // the far terms they agree with as well
+};
+
 // One instruction set.
 struct TextTarget {
   const char* name;
@@ -125,6 +144,7 @@ struct TextTarget {
   void (*list)(const TextTask&, TextKeeper&, bool wide);
   void (*count)(const TextTask&, TextCounter&);
   void (*descend)(const TextTask&, TextDepths&);
+  void (*patterns)(const TextTask&, TextPatternCounter&);
 };
 
 const TextTarget* find_text_target(const char* name);
@@ -140,5 +160,11 @@ void run_text_counts(const TextRequest& request, TextCounter& counter);
 
 // The number of places of each depth from 1 on.
 void run_text_depths(const TextRequest& request, TextDepths& depths);
+
+// Counts of patterns.
+void run_text_patterns(const TextRequest& request, TextPatterns& patterns);
+
+// How often each symbol stands at some distance before each other one, 1 to `distances`: [distance - 1][before][after], without gaps.
+void count_pairs(const TextCorpus& corpus, int32_t distances, int32_t threads, int64_t* counts);
 
 }  // namespace smalti

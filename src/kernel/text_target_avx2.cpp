@@ -12,8 +12,9 @@ inline __attribute__((always_inline)) uint64_t bits(Bytes mask) { return uint32_
 }  // namespace smalti::avx2
 
 #include "text_walk.hpp"
+#include "text_pattern_walk.hpp"
 
 namespace smalti {
 extern const TextTarget text_target_avx2;
-const TextTarget text_target_avx2{"avx2", avx2::weigh, avx2::list, avx2::count, avx2::descend};
+const TextTarget text_target_avx2{"avx2", avx2::weigh, avx2::list, avx2::count, avx2::descend, avx2::patterns};
 }  // namespace smalti

@@ -12,8 +12,9 @@ inline __attribute__((always_inline)) uint64_t bits(Bytes mask) { return _mm512_
 }  // namespace smalti::avx512
 
 #include "text_walk.hpp"
+#include "text_pattern_walk.hpp"
 
 namespace smalti {
 extern const TextTarget text_target_avx512;
-const TextTarget text_target_avx512{"avx512", avx512::weigh, avx512::list, avx512::count, avx512::descend};
+const TextTarget text_target_avx512{"avx512", avx512::weigh, avx512::list, avx512::count, avx512::descend, avx512::patterns};
 }  // namespace smalti

@@ -16,8 +16,9 @@ inline __attribute__((always_inline)) uint64_t bits(Bytes mask) {
 }  // namespace smalti::neon
 
 #include "text_walk.hpp"
+#include "text_pattern_walk.hpp"
 
 namespace smalti {
 extern const TextTarget text_target_neon;
-const TextTarget text_target_neon{"neon", neon::weigh, neon::list, neon::count, neon::descend};
+const TextTarget text_target_neon{"neon", neon::weigh, neon::list, neon::count, neon::descend, neon::patterns};
 }  // namespace smalti

@@ -17,8 +17,9 @@ inline __attribute__((always_inline)) uint64_t bits(Bytes mask) {
 }  // namespace smalti::plain
 
 #include "text_walk.hpp"
+#include "text_pattern_walk.hpp"
 
 namespace smalti {
 extern const TextTarget text_target_plain;
-const TextTarget text_target_plain{"plain", plain::weigh, plain::list, plain::count, plain::descend};
+const TextTarget text_target_plain{"plain", plain::weigh, plain::list, plain::count, plain::descend, plain::patterns};
 }  // namespace smalti

@@ -1,35 +1,18 @@
-// Runs the kernel's instruction sets on eighty small problems, twenty of which need scores of 64 bits, and prints a checksum of all results for each of them.
+// Runs the kernel's instruction sets on eighty small problems of pictures, twenty of which need scores of 64 bits, and on problems of text (text.cpp), and
+// prints checksums of all results for each of them.
 // Built for two processors it shows whether they agree: see check.sh.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <vector>
 
+#include "check.hpp"
 #include "engine.hpp"
 #include "targets.hpp"
 
 using namespace smalti;
 
 namespace {
-
-class Random {  // xorshift64
- public:
-  uint32_t operator()() {
-    state_ ^= state_ << 13;
-    state_ ^= state_ >> 7;
-    state_ ^= state_ << 17;
-    return uint32_t(state_ >> 16);
-  }
-
- private:
-  uint64_t state_ = 88172645463325252ull;
-};
-
-class Checksum {  // FNV-1a on 64-bit words
- public:
-  void add(int64_t v) { value = (value ^ uint64_t(v)) * 1099511628211ull; }
-  uint64_t value = 1469598103934665603ull;
-};
 
 void run_case(int c, const Target* target, Random& random, Checksum& sum) {
   const int channels[] = {1, 3, 4};
@@ -97,6 +80,8 @@ int main() {
     Random random;
     Checksum sum;
     for (int c = 0; c < 80; ++c) run_case(c, target, random, sum);
-    std::printf("%-7s %016llx\n", target->name, static_cast<unsigned long long>(sum.value));
+    Checksum of_text;
+    check_text(target->name, of_text);
+    std::printf("%-7s pictures %016llx text %016llx\n", target->name, static_cast<unsigned long long>(sum.value), static_cast<unsigned long long>(of_text.value));
   }
 }

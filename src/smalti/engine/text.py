@@ -60,7 +60,7 @@ def sums(
     keys = _keys(query, by)
     place = np.full(len(query.windows), NO_PLACE, np.int64) if start is None else start.copy()
     slices = np.zeros((len(query.windows), 1 + keys + spread, SLICES), np.int64)
-    for begin, end, part in _chunks(query, 4 * keys, tick):
+    for begin, end, part in chunks_of(query, 4 * keys, tick):
         at, found, spreads = _kernel.text_sums(
             **_scored(part, scores, threads, target),
             documents=query.corpus.documents if by == "document" else None,
@@ -92,16 +92,16 @@ def matches(
     """
     keys, rows = _keys(query, by), 2 * query.radius + 1
     out = np.zeros((len(query.windows), rows + 1, keys), np.int64)
-    for begin, end, part in _chunks(query, rows * keys, tick):
-        site, _, terms = _terms(part, np.arange(-query.radius, query.radius + 1))
+    for begin, end, part in chunks_of(query, rows * keys, tick):
+        site, _, terms = terms_of(part, np.arange(-query.radius, query.radius + 1))
         terms[:, 2] = 1
         out[begin:end, 1:] = _kernel.text_counts(
-            **_arguments(part, site, terms, threads, target),
+            **arguments_of(part, site, terms, threads, target),
             largest=rows,
             documents=query.corpus.documents if by == "document" else None,
             keys=keys,
         )[..., :keys]
-        out[begin:end, 0] = _totals(part, by) - out[begin:end].sum(axis=1)
+        out[begin:end, 0] = totals_of(part, by) - out[begin:end].sum(axis=1)
     return out
 
 
@@ -121,9 +121,9 @@ def depths(
     ladder = check_ladder(ladder, query.radius)
     keys = _keys(query, by)
     out = np.zeros((len(query.windows), len(ladder) + 1, keys), np.int64)
-    for begin, end, part in _chunks(query, len(ladder) * keys, tick):
-        out[begin:end, 0] = _totals(part, by)
-        heard = heard_rungs(part, ladder)
+    for begin, end, part in chunks_of(query, len(ladder) * keys, tick):
+        out[begin:end, 0] = totals_of(part, by)
+        heard = part.heard(ladder)
         if not heard.any():
             out[begin:end, 1:] = out[begin:end, :1]
             continue
@@ -147,7 +147,7 @@ def best(
     _check_keep(keep)
     kept = np.zeros(len(query.windows), np.int64)
     rows = np.zeros((len(query.windows), keep, 2), np.int64)
-    for begin, end, part in _chunks(query, 2 * keep, None):
+    for begin, end, part in chunks_of(query, 2 * keep, None):
         kept[begin:end], rows[begin:end] = _kernel.text_sources(**_scored(part, scores, threads, target), keep=keep)
     return kept, rows[..., 0], rows[..., 1]
 
@@ -165,17 +165,11 @@ def deepest(
     _check_keep(keep)
     kept = np.zeros(len(query.windows), np.int64)
     rows = np.zeros((len(query.windows), keep, 2), np.int64)
-    for begin, end, part in _chunks(query, len(ladder) * query.corpus.vocabulary, None):
-        heard = heard_rungs(part, ladder)
+    for begin, end, part in chunks_of(query, len(ladder) * query.corpus.vocabulary, None):
+        heard = part.heard(ladder)
         if heard.any():
             _, kept[begin:end], rows[begin:end] = _descend(part, ladder, heard, "symbol", keep, threads, target)
     return kept, rows[..., 0], rows[..., 1]
-
-
-def heard_rungs(query: TextQuery, ladder: Ladder) -> NDArray[np.bool_]:
-    """Whether anything is known on each rung, (Q, rungs)."""
-    r = query.radius
-    return np.stack([(query.windows[:, [r + d for d in rung]] >= 0).any(axis=1) for rung in ladder], axis=1)
 
 
 def _descend(
@@ -191,11 +185,11 @@ def _descend(
     left out, and the others numbered anew.
     """
     rung_of = np.array([k for k, rung in enumerate(ladder) for _ in rung], np.int64)
-    site, column, terms = _terms(query, np.array([d for rung in ladder for d in rung], np.int64))
+    site, column, terms = terms_of(query, np.array([d for rung in ladder for d in rung], np.int64))
     terms[:, 2] = (np.cumsum(heard, axis=1) - 1)[site, rung_of[column]]
     order, first = query.corpus.index
     return _kernel.text_depths(
-        **_arguments(query, site, terms, threads, target),
+        **arguments_of(query, site, terms, threads, target),
         documents=query.corpus.documents if by == "document" else None,
         keys=_keys(query, by),
         rungs=int(heard.sum(axis=1).max()),
@@ -211,13 +205,13 @@ def _scored(query: TextQuery, scores: Scores, threads: int | None, target: str |
     if isinstance(scores, Matches):
         values = np.array(scores.values, np.int64)
         offsets = np.flatnonzero(values) - r
-        site, column, terms = _terms(query, offsets)
+        site, column, terms = terms_of(query, offsets)
         terms[:, 2] = values[r + offsets[column]]
         table = None
     else:
-        site, _, terms = _terms(query, np.arange(-r, r + 1))
+        site, _, terms = terms_of(query, np.arange(-r, r + 1))
         table = scores.table
-    return _arguments(query, site, terms, threads, target) | {
+    return arguments_of(query, site, terms, threads, target) | {
         "table": table,
         "largest": scores.largest,
         "span": scores.span,
@@ -225,7 +219,7 @@ def _scored(query: TextQuery, scores: Scores, threads: int | None, target: str |
     }
 
 
-def _terms(
+def terms_of(
     query: TextQuery, offsets: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
     """The site, the index in `offsets`, and (offset, symbol, 0) of each known symbol, by site and then by `offsets`."""
@@ -235,9 +229,10 @@ def _terms(
     return site, column, terms
 
 
-def _arguments(
+def arguments_of(
     query: TextQuery, site: NDArray[np.int64], terms: NDArray[np.int32], threads: int | None, target: str | None
 ) -> dict[str, object]:
+    """Arguments of the kernel that all questions share; `site` of each term, rising."""
     if threads is not None and threads < 1:
         raise UsageError(f"the kernel needs at least 1 thread, not {threads}")
     count = len(query.windows)
@@ -274,7 +269,7 @@ def _keys(query: TextQuery, by: By) -> int:
     return query.corpus.vocabulary if by == "symbol" else len(query.corpus.starts)
 
 
-def _totals(query: TextQuery, by: By) -> NDArray[np.int64]:
+def totals_of(query: TextQuery, by: By) -> NDArray[np.int64]:
     """How many places of each symbol (or document) may serve each site, (Q, K)."""
     corpus = query.corpus
     begin, end = query.places
@@ -308,7 +303,7 @@ def _totals(query: TextQuery, by: By) -> NDArray[np.int64]:
     return out
 
 
-def _chunks(query: TextQuery, numbers: int, tick: Tick | None) -> Iterator[tuple[int, int, TextQuery]]:
+def chunks_of(query: TextQuery, numbers: int, tick: Tick | None) -> Iterator[tuple[int, int, TextQuery]]:
     """(first site, last site + 1, the query for them) for a few sites at a time; `numbers` is what one site's answer
     holds.
     """

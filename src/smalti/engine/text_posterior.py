@@ -99,34 +99,46 @@ class BackOff:
         q, rungs, vocabulary = counts.shape
         p = np.full((q, vocabulary), 1.0 / vocabulary)
         prior = np.ones(q)
+        kept = self._kept(counts)
+        passed, total, safe = self._rungs(counts, heard)
         for k in range(rungs):
-            kept, passed, total = self._rung(counts, heard, k)
-            p = np.where(total[:, None] > 0, (kept + passed[:, None] * p) / np.where(total > 0, total, 1.0)[:, None], p)
-            prior = np.where(total > 0, passed * prior / np.where(total > 0, total, 1.0), prior)
+            speaks = total[:, k] > 0
+            p = np.where(speaks[:, None], (kept[:, k] + passed[:, k, None] * p) / safe[:, k, None], p)
+            prior = np.where(speaks, passed[:, k] * prior / safe[:, k], prior)
         return p, prior
 
-    def weights(self, counts: NDArray[np.int64], heard: NDArray[np.bool_]) -> Floats:
-        """The weight of a place by the rungs it meets and its symbol, (Q, rungs + 1, V)."""
-        q, rungs, vocabulary = counts.shape
-        own = np.zeros((q, rungs, vocabulary))
-        handed_on = np.ones(q)
-        for k in reversed(range(rungs)):
-            kept, passed, total = self._rung(counts, heard, k)
-            n = counts[:, k].astype(np.float64)
-            safe = np.where(total > 0, total, 1.0)
-            share = np.where(n > 0, kept / np.where(n > 0, n, 1.0), 0.0) / safe[:, None]
-            own[:, k] = np.where(total[:, None] > 0, share * handed_on[:, None], 0.0)
-            handed_on = np.where(total > 0, handed_on * (passed / safe), handed_on)
-        return np.cumsum(own, axis=1)
+    def weights(
+        self, counts: NDArray[np.int64], heard: NDArray[np.bool_], of: NDArray[np.integer] | None = None
+    ) -> Floats:
+        """The weight of a place by the rungs it meets and its symbol, (Q, rungs + 1, V), or (Q, rungs + 1, 1) if only
+        one symbol of each site is asked about, `of` (Q,).
+        """
+        passed, total, safe = self._rungs(counts, heard)
+        handed_on = np.ones(total.shape)
+        for k in reversed(range(1, total.shape[1])):
+            on = np.where(total[:, k] > 0, handed_on[:, k] * (passed[:, k] / safe[:, k]), handed_on[:, k])
+            handed_on[:, k - 1] = on
+        handed_on[total == 0] = 0.0
+        n = counts if of is None else np.take_along_axis(counts, of[:, None, None], axis=2)
+        own = self._kept(n) / np.maximum(n, 1) / safe[:, :, None] * handed_on[:, :, None]
+        return np.cumsum(own, axis=1, out=own)
 
-    def _rung(self, counts: NDArray[np.int64], heard: NDArray[np.bool_], k: int) -> tuple[Floats, Floats, Floats]:
-        """n_k - d_k (Q, V), sum of d_k + beta (Q,), and N_k + beta (Q,), 0 where the rung is passed over."""
-        n = counts[:, k].astype(np.float64)
-        d = np.minimum(n, self.discount)
-        of_all = counts[:, k].sum(axis=1).astype(np.float64)
-        passed = _added(d) + self.beta
-        speaks = of_all > 0 if k == 0 else (of_all > 0) & heard[:, k - 1]
-        return n - d, passed, np.where(speaks, of_all + self.beta, 0.0)
+    def _kept(self, counts: NDArray[np.int64]) -> Floats:
+        """n_k - d_k, of any shape."""
+        return np.where(counts > 0, counts - self.discount, 0.0)
+
+    def _rungs(self, counts: NDArray[np.int64], heard: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+        """Sum of d_k + beta, and N_k + beta, 0 where the rung is passed over, and the same with 1 there, all (Q, rungs
+        + 1).
+        """
+        of_all = counts.sum(axis=2).astype(np.float64)
+        speaks = of_all > 0
+        speaks[:, 1:] &= heard
+        total = np.where(speaks, of_all + self.beta, 0.0)
+        # The discount added up once for each symbol that is there, as a sum over all symbols in order would be.
+        discounts = np.cumsum(np.r_[0.0, np.full(counts.shape[2], self.discount)])
+        passed = discounts[np.count_nonzero(counts, axis=2)] + self.beta
+        return passed, total, np.where(total > 0, total, 1.0)
 
 
 def support_of(counts: NDArray[np.int64], heard: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -167,13 +179,15 @@ def source_entropy(sums: Partial) -> Floats:
 
 def class_entropy(count: NDArray[np.int64], weight: Floats) -> Floats:
     """Entropy in nats, (Q,), of places that come in classes: how many of each, and the weight of one, both (Q, ...)."""
-    n = count.reshape(len(count), -1).astype(np.float64)
-    w = weight.reshape(len(weight), -1)
-    total = _added(n * w)
-    safe = np.where(total > 0, total, 1.0)
-    w = w / safe[:, None]
-    terms = np.where((n > 0) & (w > 0), n * w * log2(np.where(w > 0, w, 1.0)), 0.0)
-    return LN2 * np.maximum(-_added(terms), 0.0)
+    rows = len(count)
+    of_class, of_place = count.reshape(rows, -1), weight.reshape(rows, -1)
+    # Where there are many symbols, most classes are empty. `np.bincount` adds in order, as `_added` does.
+    row, column = np.nonzero(of_class)
+    n, w = of_class[row, column].astype(np.float64), of_place[row, column]
+    total = np.bincount(row, n * w, rows)
+    w = w / np.where(total > 0, total, 1.0)[row]
+    terms = np.where(w > 0, n * w * log2(np.where(w > 0, w, 1.0)), 0.0)
+    return LN2 * np.maximum(-np.bincount(row, terms, rows), 0.0)
 
 
 def effective(entropy: Floats) -> Floats:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -80,6 +80,32 @@ class TextQuery:
         """R, the largest offset."""
         return self.windows.shape[1] // 2
 
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """Where a symbol is known, (Q, 2 R + 1)."""
+        return self.windows >= 0
+
+    def heard(self, ladder: Ladder) -> NDArray[np.bool_]:
+        """Whether anything is known on each rung, (Q, rungs)."""
+        return self._heard(ladder)[0]
+
+    def rungs(self, ladder: Ladder) -> Ladder:
+        """The rungs of a ladder of which any site knows something; the first, if there are none."""
+        return self._heard(ladder)[1]
+
+    def _heard(self, ladder: Ladder) -> tuple[NDArray[np.bool_], Ladder]:
+        if ladder not in self._ladders:
+            columns = self.radius + np.array([d for rung in ladder for d in rung])
+            begins = np.cumsum([0, *map(len, ladder[:-1])])
+            heard = np.logical_or.reduceat(self.known[:, columns], begins, axis=1)
+            rungs = tuple(ladder[k] for k in np.flatnonzero(heard.any(axis=0)).tolist())
+            self._ladders[ladder] = heard, rungs or ladder[:1]
+        return self._ladders[ladder]
+
+    @cached_property
+    def _ladders(self) -> dict[Ladder, tuple[NDArray[np.bool_], Ladder]]:
+        return {}
+
     @property
     def places(self) -> tuple[int, int]:
         """The places that are looked at, [begin, end)."""
@@ -87,11 +113,25 @@ class TextQuery:
 
     def sites(self, begin: int, end: int) -> TextQuery:
         """The same question about sites [begin, end)."""
+        return self if (begin, end) == (0, len(self.windows)) else self._at(slice(begin, end))
+
+    def chosen(self, sites: NDArray[np.int64]) -> TextQuery:
+        """The same question about some sites, by their indices."""
+        return self._at(sites)
+
+    def within(self, radius: int) -> TextQuery:
+        """The same question with windows of a smaller radius."""
+        cut = self.radius - radius
+        if cut == 0:
+            return self
+        return replace(self, windows=np.ascontiguousarray(self.windows[:, cut : self.windows.shape[1] - cut]))
+
+    def _at(self, sites: slice | NDArray[np.int64]) -> TextQuery:
         return replace(
             self,
-            windows=self.windows[begin:end],
-            excluded=None if self.excluded is None else self.excluded[begin:end],
-            only=None if self.only is None else self.only[begin:end],
+            windows=self.windows[sites],
+            excluded=None if self.excluded is None else self.excluded[sites],
+            only=None if self.only is None else self.only[sites],
         )
 
 
@@ -110,26 +150,31 @@ def overlapping(begin: int, end: int, radius: int) -> tuple[int, int]:
     return begin - radius, end + radius
 
 
+@cache
 def by_distance(radius: int) -> Ladder:
     """Rung k has the offsets -k and k."""
     return tuple((-k, k) for k in range(1, radius + 1))
 
 
+@cache
 def leftwards(radius: int) -> Ladder:
     """Rung k has the offset -k: the ladder of left-to-right counting."""
     return tuple((-k,) for k in range(1, radius + 1))
 
 
+@cache
 def rightwards(radius: int) -> Ladder:
     """Rung k has the offset k."""
     return tuple((k,) for k in range(1, radius + 1))
 
 
+@cache
 def left_first(radius: int) -> Ladder:
     """Rungs of one offset each: -1, 1, -2, 2, ..."""
     return tuple((side * k,) for k in range(1, radius + 1) for side in (-1, 1))
 
 
+@cache
 def right_first(radius: int) -> Ladder:
     """Rungs of one offset each: 1, -1, 2, -2, ..."""
     return tuple((side * k,) for k in range(1, radius + 1) for side in (1, -1))

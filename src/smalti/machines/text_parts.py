@@ -6,7 +6,7 @@ Each part knows its distribution, and the weight of any place: what that place a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -38,7 +38,6 @@ class Part(ABC):
 
     share: float64 (Q,), of the mixture.
     probabilities: float64 (Q, V).
-    evidence: float64 (Q,) nats.
     support: int64 (Q,), the last rung that some place meets; -1 without a ladder.
     prior: float64 (Q,), the mass of no place.
     """
@@ -46,9 +45,13 @@ class Part(ABC):
     query: TextQuery
     share: Floats
     probabilities: Floats
-    evidence: Floats
     support: NDArray[np.int64]
     prior: Floats
+
+    @property
+    @abstractmethod
+    def evidence(self) -> Floats:
+        """Log of the sum over places of exp(logit), nats (Q,)."""
 
     @abstractmethod
     def entropy(self) -> Floats:
@@ -80,17 +83,6 @@ def sum_of(terms: Iterable[Floats]) -> Floats:
     return first
 
 
-def slower(tick: Callable[[float], None] | None, parts: int) -> Callable[[float], None] | None:
-    """What one of several parts of equal work calls with the share of its own work."""
-    return None if tick is None else lambda share: tick(share / parts)
-
-
-def narrowed(query: TextQuery, radius: int) -> TextQuery:
-    """The same question with windows of a smaller radius."""
-    cut = query.radius - radius
-    return replace(query, windows=np.ascontiguousarray(query.windows[:, cut : query.windows.shape[1] - cut]))
-
-
 def ratio_of(keep: float, vocabulary: int) -> float:
     """How much likelier a match is than a mismatch, 1 + a V / (1 - a). Raises `UsageError` unless 0 <= a < 1."""
     if not 0.0 <= keep < 1.0:
@@ -116,6 +108,11 @@ class KernelPart(Part):
 
     scores: Scores
     sums: Partial
+
+    @property
+    def evidence(self) -> Floats:
+        """See `Part`."""
+        return evidence_of(self.sums)
 
     def entropy(self) -> Floats:
         """See `Part`."""
@@ -146,9 +143,8 @@ class KernelPart(Part):
         return by.totals()[:, 1:] / self.sums.totals()[:, :1]
 
 
-def kernel_part(query: TextQuery, scores: Scores, share: Floats, spread: bool, how: dict[str, Any]) -> KernelPart:
-    """The part of a kernel; `spread`: its entropy will be asked for."""
-    sums = text.sums(query, scores, spread=spread, **how)
+def kernel_part(query: TextQuery, scores: Scores, sums: Partial, share: Floats) -> KernelPart:
+    """The part of a kernel, from its sums (with `spread`, if its entropy will be asked for)."""
     none = np.zeros(len(query.windows))
     return KernelPart(
         query=query,
@@ -156,7 +152,6 @@ def kernel_part(query: TextQuery, scores: Scores, share: Floats, spread: bool, h
         sums=sums,
         share=share,
         probabilities=shares_of(sums),
-        evidence=evidence_of(sums),
         support=np.full(len(none), -1, np.int64),
         prior=none,
     )
@@ -174,6 +169,12 @@ class BackOffPart(Part):
     counts: NDArray[np.int64]
     heard: NDArray[np.bool_]
 
+    @property
+    def evidence(self) -> Floats:
+        """See `Part`: log of how many places agree with all that is known, -inf for none."""
+        agree = self.counts[:, -1].sum(axis=1)
+        return np.where(agree > 0, LN2 * log2(np.maximum(agree, 1)), -np.inf)
+
     @cached_property
     def by_depth(self) -> Floats:
         """The weight of a place by the rungs it meets and its symbol, (Q, rungs + 1, V)."""
@@ -183,7 +184,7 @@ class BackOffPart(Part):
         """The same part in another share, for windows and a ladder that differ in nothing that is known."""
         if ladder == self.ladder:
             return replace(self, query=query, share=share)
-        heard = text.heard_rungs(query, ladder)
+        heard = query.heard(ladder)
         met = np.concatenate([[0], np.cumsum(heard.any(axis=0))])
         counts = self.counts[:, met]
         return replace(
@@ -221,21 +222,18 @@ class BackOffPart(Part):
         """See `Part`."""
         counts = text.depths(_asking(self.query, of), self.ladder, by="document", threads=threads)
         counts[:, :-1] -= counts[:, 1:]
-        of_depth = self.by_depth[np.arange(len(of)), :, of]
+        of_depth = self.back_off.weights(self.counts, self.heard, of)[:, :, 0]
         return sum_of(counts[:, k] * of_depth[:, k : k + 1] for k in range(counts.shape[1]))
 
 
 def back_off_part(
-    query: TextQuery, ladder: Ladder, back_off: BackOff, share: Floats, how: dict[str, Any]
+    query: TextQuery, ladder: Ladder, back_off: BackOff, counts: NDArray[np.int64], share: Floats
 ) -> BackOffPart:
-    """The part of a back-off."""
-    counts = text.depths(query, ladder, **how)
+    """The part of a back-off, from how many places agree with the first rungs."""
     if (counts[:, 0].sum(axis=1) == 0).any():
         raise InputError("some sites have no admitted place left: leave out less, or use a larger corpus")
-    heard = text.heard_rungs(query, ladder)
+    heard = query.heard(ladder)
     p, prior = back_off.probabilities(counts, heard)
-    agree = counts[:, -1].sum(axis=1)
-    evidence = np.where(agree > 0, LN2 * log2(np.maximum(agree, 1)), -np.inf)
     return BackOffPart(
         query=query,
         ladder=ladder,
@@ -244,7 +242,6 @@ def back_off_part(
         heard=heard,
         share=share,
         probabilities=p,
-        evidence=evidence,
         support=support_of(counts, heard),
         prior=prior,
     )
@@ -259,6 +256,12 @@ class UniformPart(Part):
 
     counts: NDArray[np.int64]
     of_matches: Floats
+    log_sum: Floats
+
+    @property
+    def evidence(self) -> Floats:
+        """See `Part`."""
+        return self.log_sum
 
     def entropy(self) -> Floats:
         """See `Part`."""
@@ -302,7 +305,7 @@ def uniform_part(query: TextQuery, ratio: float, share: Floats, how: dict[str, A
         of_matches=weight / total[:, None],
         share=share,
         probabilities=by_symbol / total[:, None],
-        evidence=LN2 * (log2(total) + top * log2(ratio)),
+        log_sum=LN2 * (log2(total) + top * log2(ratio)),
         support=np.full(len(top), -1, np.int64),
         prior=none,
     )
