@@ -11,7 +11,8 @@ from PIL import Image
 
 from cli_program import pictures, smalti
 from smalti.calibration.text import FORMAT
-from smalti.cli.generate_options import read_gaps
+from smalti.cli.generate_options import beginning, read_gaps
+from smalti.corpus.text import TextCorpus
 
 TEXT = "To be, or not to be: that is the question:\nWhether 'tis nobler in the mind to suffer [so]\n" * 4
 
@@ -51,6 +52,59 @@ def test_prompts_and_gaps(source: Path, tmp_path: Path) -> None:
     assert made(tmp_path / "d", source, "--prompt", "be\r\n", "--length", 3)[:3] == "be\n"
 
 
+def test_texts_begin_at_a_beginning(source: Path, tmp_path: Path) -> None:
+    done = smalti("generate", source, "-o", tmp_path / "on", "--length", 5, "--top-p", 0.7, "--json").json
+    # All that ever follows a line end in this text is the first letter of one of its lines.
+    assert {one["text"][0] for one in done["texts"]} <= {"T", "W"}
+    assert all(len(one["text"]) == 5 for one in done["texts"])
+    assert (done["after"], done["run"]["request"]["context"]) == ("\n", 1)
+    record = smalti("generate", source, "-o", tmp_path / "off", "--after", "", "--length", 5, "--json").json
+    assert (record["after"], record["run"]["request"]["context"]) == ("", 0)
+    assert len(made(tmp_path / "with", source, "--after", "To ", "--prompt", "be", "--length", 3)) == 5
+    for option, text in (("--prompt", "To"), ("--infill", "To[2]")):
+        run = smalti("generate", source, "-o", tmp_path / option, option, text, "--seeds", 0, "--json").json
+        assert run["run"]["request"]["context"] == 0
+    done = smalti("generate", source, "-o", tmp_path / "words", "--tokens", "words", "--length", 3, "--seeds", 0)
+    assert "1 text of 3 tokens (words)" in done.out
+
+
+def test_what_a_text_begins_after() -> None:
+    for texts, expected in ((["a\nb", "c"], "\n"), (["a\nb", "c\n\nd"], "\n\n"), (["a", "b"], "")):
+        assert beginning(TextCorpus.from_texts(texts)) == expected
+
+
+def test_a_run_keeps_the_table_that_it_was_made_with(source: Path, tmp_path: Path) -> None:
+    table = tmp_path / "rates.csv"
+    table.write_text("likeness,e,o,#\ne,0,2,1\no,2,0,0\n#,1,0,0\n")
+    words = ("generate", source, "-o", tmp_path / "run", "--noise", "structured", "--similar", table, "--steps", 5)
+    done = smalti(*words, "--length", 12, "--seeds", 0)
+    assert done.code == 0, done.err
+    assert "the texts do not have 1 token of the table of rates: '#'" in done.err
+    assert "are like no other" in done.err
+    table.unlink()
+    assert smalti("verify", tmp_path / "run").code == 0
+    assert smalti("explain", tmp_path / "run", "-o", tmp_path / "report").code == 0
+    table.write_text("likeness,e,o\ne,0,2\no,3,0\n")
+    found = smalti(*words[:3], tmp_path / "bad", *words[4:])
+    assert (found.code, f"'{table}': the rates of 'e' and 'o'" in found.failure) == (1, True)
+
+
+@pytest.mark.parametrize("noise", ["hybrid", "uniform", "structured"])
+def test_runs_after_a_text_are_explained_and_made_without(tmp_path: Path, noise: str) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for name, text in (("a", "to be\nor not to be\n"), ("b", "that is\nthe question\n"), ("c", "whether it is\n")):
+        (folder / name).write_text(text)
+    options = () if noise == "hybrid" else ("--steps", 6)
+    made(tmp_path / "run", folder, "--noise", noise, "--length", 20, "--after", "or\n", "--radius", "5..3", *options)
+    assert smalti("explain", tmp_path / "run", "-o", tmp_path / "report").code == 0
+    (record,) = (json.loads(path.read_text()) for path in (tmp_path / "report").glob("*.receipt.json"))
+    assert len(record["tokens"]) == 20
+    assert "given" not in {token["origin"] for token in record["tokens"]}
+    assert smalti("effect", tmp_path / "run", "--without", "b", "-o", tmp_path / "effect").code == 0
+    assert smalti("verify", tmp_path / "run").code == 0
+
+
 def test_what_gaps_mean() -> None:
     assert read_gaps("[3]") == [3]
     assert read_gaps("a[[2]b[12]") == ["a[2]b", 12]
@@ -70,6 +124,11 @@ def test_what_gaps_mean() -> None:
         ("--top-h-released", "0.4"),
         ("--tokens", "words", "--radius", "2"),
         ("--tokens", "bytes", "--prompt", "é"),
+        ("--radius", "7..2"),
+        ("--noise", "mask", "--radius", "2..5", "--order", "confidence"),
+        ("--noise", "structured", "--steps", "4", "--jump", "0.5", "--radius", "3..5"),
+        ("--tokens", "bytes", "--noise", "structured", "--steps", "2", "--schedule", "log-linear"),
+        ("--tokens", "words", "--after", "To be", "--radius", "2"),
     ],
 )
 def test_options(source: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
@@ -92,6 +151,20 @@ def test_settings_from_a_file(source: Path, tmp_path: Path) -> None:
     made(tmp_path / "run", source, "--settings", file, "--length", 4)
     machine = json.loads((tmp_path / "run" / "run.json").read_text())["request"]["machine"]
     assert (machine["noise"], machine["radius"], machine["ladders"]) == ("mask", 3, ["left", "right"])
+    for name, value in (
+        ("radius", "x"),
+        ("radius", 2.5),
+        ("radius", None),
+        ("kappa", ["x"]),
+        ("tokens", ["words"]),
+        ("jump", {}),
+        ("noise", 1),
+    ):
+        file.write_text(json.dumps({"format": FORMAT, "settings": {name: value}}))
+        found = smalti("generate", source, "-o", tmp_path / "x", "--settings", file)
+        assert f"'{file}' says {json.dumps(value)} for {name}, which has no meaning" in found.failure
+    file.write_text(json.dumps({"format": FORMAT, "settings": {"radius": [5, 3], "back_off_radius": 4}}))
+    assert "radius 5..3" in smalti("generate", source, "-o", tmp_path / "y", "--settings", file, "--length", 4).out
     for content in ("{", "{}", json.dumps({"format": FORMAT, "settings": {"depth": 3}})):
         file.write_text(content)
         assert "give a file from calibrate" in smalti("generate", source, "-o", tmp_path / "x", "--settings", file).err
@@ -145,9 +218,21 @@ def test_options_of_the_other_kind(source: Path, tmp_path: Path) -> None:
         (("--infill", "[0]"), "--infill has no gap to fill"),
         (("--infill", "a [b] [2]"), "that begins no gap"),
         (("--infill", "[2]", "--prompt", "a"), "leave --length and --prompt out"),
-        (("--noise", "structured"), "choose mask, hybrid or uniform"),
         (("--noise", "pink"), "there is no noise 'pink'"),
+        (("--noise", "structured", "--block", 3), "under structured noise every token may change in every step"),
+        (("--noise", "structured", "--jump", 0), "a jump of 0 has no meaning"),
+        (
+            ("--noise", "structured", "--similar", "sound"),
+            "--similar 'sound' is no file, and none of contexts, blosum62",
+        ),
+        (("--noise", "structured", "--similar", "blosum62", "--tokens", "words"), "of the 20 tokens that the table"),
+        (("--similar", "contexts"), "--similar is for --noise structured"),
+        (("--noise", "uniform", "--jump", 0.5), "--jump is for --noise structured"),
         (("--radius", "wide"), "--radius 'wide' has no meaning"),
+        (("--radius", "16.."), "--radius '16..' has no meaning"),
+        (("--radius", "4..0"), "--radius '4..0' has no meaning"),
+        (("--after", "日"), "the corpus has no character '日'"),
+        (("--after", "be" * 500_000), "may have 1,000,000 tokens"),
         (("--order", "sideways"), "no order of decoding called 'sideways'"),
         (("--schedule", "sigmoid"), "no schedule of noise on tokens called 'sigmoid'"),
         (("--noise", "uniform", "--block", 3), "leave out block"),
@@ -189,7 +274,7 @@ def test_one_character_is_a_corpus(tmp_path: Path) -> None:
     assert "a gap of 5 tokens is longer than every document (the longest has 1)" in done.err
 
 
-@pytest.mark.parametrize("noise", ["mask", "hybrid", "uniform"])
+@pytest.mark.parametrize("noise", ["mask", "hybrid", "uniform", "structured"])
 @pytest.mark.parametrize("content", ["xxxx", "xy"])
 def test_tiny_vocabularies(tmp_path: Path, noise: str, content: str) -> None:
     (tmp_path / "a.txt").write_text(content)

@@ -11,10 +11,15 @@ import pytest
 import smalti
 from smalti.noise.discrete import KEPT, kept, uniform_reverse
 from smalti.noise.words import uniforms
-from smalti.sampling.tokens import MASK, ORDERS, TokenStep, unmask, unnoise
+from smalti.sampling.text_settings import ORDERS, TextSettings
+from smalti.sampling.tokens import MASK, TokenStep, unmask, unnoise
 from smalti.sampling.truncation import Truncation
 
 V, L = 3, 4
+
+
+def settings(noise: str = "mask", **given) -> TextSettings:
+    return TextSettings.for_noise(noise, **given)
 
 
 class Exact:
@@ -57,7 +62,7 @@ ALL_MASKED = np.full(L, MASK)
 def test_every_order_fills_the_row_and_keeps_what_is_visible(order):
     for seed in range(20):
         tokens = np.array([MASK, 2, MASK, MASK])
-        row, steps = finished(unmask(Exact(), tokens, seed=seed, order=order))
+        row, steps = finished(unmask(Exact(), tokens, settings(order=order), seed=seed))
         assert row[1] == 2
         assert (row != MASK).all()
         assert np.array_equal(steps[0].tokens, tokens)
@@ -73,7 +78,7 @@ def test_one_token_a_step_draws_each_from_its_exact_conditional(order):
     # By the chain rule the probabilities of the tokens drawn multiply to that of the row, in whatever order.
     exact = Exact(1)
     for seed in range(10):
-        row, steps = finished(unmask(exact, ALL_MASKED, seed=seed, order=order))
+        row, steps = finished(unmask(exact, ALL_MASKED, settings(order=order), seed=seed))
         assert len(steps) == L
         product = math.prod(float(p) for step in steps for p in step.probability)
         assert product == pytest.approx(exact.of(row), rel=1e-9)
@@ -85,7 +90,7 @@ def test_ancestral_reveals_at_the_rate_of_the_schedule_and_draws_exactly():
     visible = np.zeros(steps)
     alone = 0
     for seed in range(seeds):
-        row, walked = finished(unmask(exact, ALL_MASKED, seed=seed, order="ancestral", steps=steps))
+        row, walked = finished(unmask(exact, ALL_MASKED, settings(order="ancestral", steps=steps), seed=seed))
         for step in walked:
             visible[step.index :] += len(step.sites)
         if len(walked) == L:
@@ -103,7 +108,7 @@ def test_rows_come_with_their_exact_probabilities():
     seeds = 2000
     counts = np.zeros(len(exact.rows))
     for seed in range(seeds):
-        row, _ = finished(unmask(exact, ALL_MASKED, seed=seed, order="left-to-right"))
+        row, _ = finished(unmask(exact, ALL_MASKED, settings(order="left-to-right"), seed=seed))
         counts[int(row @ V ** np.arange(L)[::-1])] += 1
     distance = 0.5 * np.abs(counts / seeds - exact.law).sum()
     # Its mean is at most 1/2 sum of sqrt(p (1 - p) / n); it strays from that by more than 4 / (2 sqrt(n)) at odds of
@@ -113,9 +118,9 @@ def test_rows_come_with_their_exact_probabilities():
 
 def test_left_to_right_and_blocks_ask_for_what_they_need():
     exact = Exact()
-    sites = [step.sites.tolist() for step in unmask(exact, ALL_MASKED, seed=0, order="left-to-right")]
+    sites = [step.sites.tolist() for step in unmask(exact, ALL_MASKED, settings(order="left-to-right"), seed=0)]
     assert sites == [[0], [1], [2], [3]]
-    steps = list(unmask(exact, ALL_MASKED, seed=0, order="confidence", block=2))
+    steps = list(unmask(exact, ALL_MASKED, settings(order="confidence", block=2), seed=0))
     assert {site for step in steps[:2] for site in step.sites.tolist()} == {0, 1}
     assert {site for step in steps[2:] for site in step.sites.tolist()} == {2, 3}
 
@@ -137,20 +142,20 @@ GIVEN = Given([[0.6, 0.4], [0.05, 0.95], [0.5, 0.5], [0.8, 0.2]])
 
 @pytest.mark.parametrize("order", ["confidence", "entropy", "margin"])
 def test_sure_places_come_first(order):
-    steps = unmask(GIVEN, ALL_MASKED, seed=0, order=order)
+    steps = unmask(GIVEN, ALL_MASKED, settings(order=order), seed=0)
     assert [step.sites.tolist() for step in steps] == [[1], [3], [0], [2]]
 
 
 def test_entropy_bounded_groups_are_the_longest_prefix_within_the_bound():
     # Entropies .286, .722, .971, 1 bits: with gamma = 1.1 the sums without the largest are 0, .286, 1.008, 1.979.
-    steps = list(unmask(GIVEN, ALL_MASKED, seed=0, order="entropy-bounded", gamma=1.1))
+    steps = list(unmask(GIVEN, ALL_MASKED, settings(order="entropy-bounded", gamma=1.1), seed=0))
     assert [step.sites.tolist() for step in steps] == [[0, 1, 3], [2]]
-    steps = list(unmask(GIVEN, ALL_MASKED, seed=0, order="entropy-bounded", gamma=0.0))
+    steps = list(unmask(GIVEN, ALL_MASKED, settings(order="entropy-bounded", gamma=0.0), seed=0))
     assert [step.sites.tolist() for step in steps] == [[1], [3], [0], [2]]
 
 
 def test_threshold_takes_all_that_are_sure_and_one_at_least():
-    steps = list(unmask(GIVEN, ALL_MASKED, seed=0, order="threshold", threshold=0.7))
+    steps = list(unmask(GIVEN, ALL_MASKED, settings(order="threshold", threshold=0.7), seed=0))
     assert [step.sites.tolist() for step in steps] == [[1, 3], [0], [2]]
 
 
@@ -158,7 +163,7 @@ def test_fewer_steps_fill_several_places_at_once():
     exact = Exact()
     for order in ("confidence", "entropy", "margin", "left-to-right", "remask", "ancestral"):
         exact.calls = 0
-        row, steps = finished(unmask(exact, ALL_MASKED, seed=4, order=order, steps=2))
+        row, steps = finished(unmask(exact, ALL_MASKED, settings(order=order, steps=2), seed=4))
         assert (row != MASK).all()
         assert exact.calls <= 2
         assert [len(step.sites) for step in steps] == [2, 2] or order == "ancestral"
@@ -174,7 +179,7 @@ def test_a_draw_is_a_function_of_seed_step_and_site():
 
 def test_truncation_is_what_is_drawn_from():
     for seed in range(5):
-        row, steps = finished(unmask(GIVEN, ALL_MASKED, seed=seed, truncation=Truncation(temperature=0)))
+        row, steps = finished(unmask(GIVEN, ALL_MASKED, settings(truncation=Truncation(temperature=0)), seed=seed))
         assert row.tolist() == [0, 1, 0, 0]
         assert all(step.probability.tolist() == [1.0] for step in steps)
 
@@ -207,7 +212,7 @@ def test_uniform_noise_is_taken_out_of_the_law_it_came_from():
     counts = np.zeros(len(exact.rows))
     for seed in range(seeds):
         start = (uniforms(L, seed=seed, purpose="start") * V).astype(np.int64)
-        row, walked = finished(unnoise(exact, start, seed=seed, steps=steps))
+        row, walked = finished(unnoise(exact, start, settings("uniform", steps=steps), seed=seed))
         assert len(walked) == steps
         counts[int(row @ V ** np.arange(L)[::-1])] += 1
     distance = 0.5 * np.abs(counts / seeds - exact.law).sum()
@@ -218,7 +223,8 @@ def test_uniform_noise_is_taken_out_of_the_law_it_came_from():
 
 def test_fixed_places_stay():
     start = np.array([0, 1, 2, 0])
-    row, _ = finished(unnoise(Exact(uniform=True), start, seed=1, steps=8, fixed=np.array([True, False, True, False])))
+    fixed = np.array([True, False, True, False])
+    row, _ = finished(unnoise(Exact(uniform=True), start, settings("uniform", steps=8), seed=1, fixed=fixed))
     assert row[0] == 0
     assert row[2] == 2
 
@@ -234,7 +240,12 @@ def test_schedules_of_kept_tokens_rise_to_1(name):
 
 def test_schedules_of_kept_tokens_are_their_formulas():
     t = np.arange(20, -1, -1) / 20
-    for name, formula in (("linear", 1 - t), ("cosine", np.cos(np.pi * t / 2)), ("log-linear", 1 - 0.999 * t)):
+    for name, formula in (
+        ("linear", 1 - t),
+        ("cosine", np.cos(np.pi * t / 2)),
+        ("log-linear", 1 - 0.999 * t),
+        ("fourth-root", (1 - t) ** 0.25),
+    ):
         # Rounded to multiples of 2^-40, and at least one.
         np.testing.assert_allclose(kept(name, 20), formula, rtol=0, atol=2**-40)
 
@@ -242,14 +253,17 @@ def test_schedules_of_kept_tokens_are_their_formulas():
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: unmask(Exact(), ALL_MASKED, seed=0, order="random"), "there is no order of decoding called 'random'"),  # pyright: ignore[reportArgumentType]
-        (lambda: unmask(Exact(), ALL_MASKED, seed=0, steps=0), "at least 1 step"),
-        (lambda: unmask(Exact(), ALL_MASKED, seed=0, steps=3, order="threshold"), "leave the number of steps out"),
-        (lambda: unmask(Exact(), ALL_MASKED, seed=0, block=0), "at least 1 token long"),
-        (lambda: unmask(Exact(), ALL_MASKED, seed=0, gamma=-1.0), "gamma is at least 0"),
+        (lambda: settings(order="random"), "there is no order of decoding called 'random'"),
+        (lambda: settings(steps=0), "at least 1 step"),
+        (lambda: settings(steps=3, order="threshold"), "leave the number of steps out"),
+        (lambda: settings(block=0), "at least 1 token long"),
+        (lambda: settings(order="entropy-bounded", gamma=-1.0), "give a number of bits of at least 0"),
+        (lambda: settings(order="threshold", threshold=1.5), "give a probability above 0"),
         (lambda: unmask(Exact(), np.array([0, 3]), seed=0), "each from 0 to 2 or -1 for the mask"),
         (lambda: unmask(Exact(), np.array([], int), seed=0), "at least one of them"),
-        (lambda: unnoise(Exact(), ALL_MASKED, seed=0, steps=3), "uniform noise knows no mask"),
+        (lambda: unnoise(Exact(), ALL_MASKED, settings("uniform"), seed=0), "uniform noise knows no mask"),
+        (lambda: unnoise(Exact(), ALL_MASKED, settings(), seed=0), "an order of decoding is for masks"),
+        (lambda: unmask(Exact(), ALL_MASKED, settings("uniform"), seed=0), "these settings have none"),
         (lambda: kept("square", 3), "no schedule of noise on tokens called 'square'"),
         (lambda: kept("linear", 0), "number of steps is a whole number of at least 1"),
         (lambda: list(unmask(Exact(), ALL_MASKED, seed=-1)), "A seed is a whole number from 0"),

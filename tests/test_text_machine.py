@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from smalti.corpus.text import TextCorpus
 from smalti.corpus.tokens import TokenCorpus
 from smalti.engine.text_query import overlapping, windows_of
 from smalti.errors import InputError, UsageError
-from smalti.machines.text import NOISES, TextMachine
+from smalti.machines.text import NOISES, TextMachine, text_machine_from
+from smalti.noise.similar import RateTable
 
 TEXTS = st.lists(st.text("abc", min_size=1, max_size=40), min_size=1, max_size=4)
 STATES = st.lists(st.integers(-1, 2), min_size=1, max_size=12).map(lambda s: np.array(s, np.int32))
@@ -220,6 +222,8 @@ def test_leaving_out_a_block_leaves_out_what_sees_it() -> None:
     [
         ({"noise": "pink"}, "no noise 'pink'"),
         ({"radius": 0}, "radius of at least 1"),
+        ({"radius": (6, 0)}, "radius of at least 1"),
+        ({"radius": (6, 5, 4)}, "or two of them"),
         ({"mixture": 1.5}, "mixture of 1.5"),
         ({"ladders": ("up",)}, "ladders"),
         ({"beta": -1.0}, "beta -1"),
@@ -235,7 +239,7 @@ def test_settings_without_meaning(settings: dict[str, Any], words: str) -> None:
 
 
 def test_calls_without_meaning() -> None:
-    machine, uniform = machine_for(["a"]), machine_for(["a"], noise="uniform")
+    machine, uniform, structured = (machine_for(["a"], noise=noise) for noise in ("hybrid", "uniform", "structured"))
     state = np.array([0, -1], np.int32)
     cases: tuple[tuple[Callable[[], object], str], ...] = (
         (lambda: machine(np.array([0.5])), "int32"),
@@ -245,8 +249,11 @@ def test_calls_without_meaning() -> None:
         (lambda: machine(state, keep=0.5), "needs the probability keep"),
         (lambda: uniform(state), "needs the probability keep"),
         (lambda: uniform(state, keep=1.0), "below 1"),
-        (lambda: machine(state, matrix=np.eye(3)), "needs its matrix"),
-        (lambda: machine_for(["a"], noise="structured")(state, matrix=np.eye(3)), "positive"),
+        (lambda: machine(state, matrix=np.eye(3)), "no other noise has one"),
+        (lambda: structured(state, matrix=np.eye(3)), "positive"),
+        (lambda: structured(state), "structured noise needs the share keep"),
+        (lambda: structured(state, keep=1.0), "above 0 and below 1"),
+        (lambda: structured(state, keep=0.5, matrix=np.eye(3)), "or a matrix instead"),
         (lambda: machine(state, report=cast(Any, ("age",))), "no report named 'age'"),
     )
     for call, words in cases:
@@ -293,6 +300,83 @@ def test_shifted_mass_is_split_among_the_places_of_a_symbol_as_it_was(
         # Sums of at most a hundred positive numbers; the kernel drops at most 2^-15 of a weight here and there.
         assert after[site].sum() == pytest.approx(own, abs=1e-4)
         assert after[site] * before[site].sum() == pytest.approx(before[site] * after[site].sum(), rel=1e-9, abs=1e-300)
+
+
+@given(TEXTS, STATES, st.floats(0.01, 0.99))
+def test_structured_noise_is_that_of_its_matrix(texts: list[str], state: np.ndarray, keep: float) -> None:
+    machine = machine_for(texts, noise="structured", radius=2, jump=0.4)
+    state = np.abs(state)
+    found = machine(state, keep=keep)
+    by_matrix = machine(state, matrix=machine.jumps.forward(keep))
+    assert found.probabilities.tobytes() == by_matrix.probabilities.tobytes()
+    q = machine.jumps.forward(keep)
+    for i in range(len(state)):
+        p = np.zeros(3)
+        for _, _, symbol, window in windows(machine, 2):
+            likelihood = 1.0
+            for d in (-2, -1, 1, 2):
+                if 0 <= i + d < len(state):
+                    x = state[i + d]
+                    # A place outside the document is worth as little as the symbol that turns into x least often.
+                    likelihood *= q[window[d], x] if d in window else q[:, x].min()
+            p[symbol] += likelihood
+        # Scores are rounded to 2^-16 bit or somewhat more, and weights are cut off below 2^-15 of the largest sums.
+        assert found.probabilities[i] == pytest.approx(p / p.sum(), rel=1e-3, abs=2e-4)
+
+
+def test_jumps_come_back_from_settings_whatever_they_are_made_of() -> None:
+    corpus = TextCorpus.from_texts(["abcabcaabbcc"])
+    table = RateTable(("a", "c"), ((0.0, 2.0), (2.0, 0.0)))
+    for similar in ("contexts", table):
+        machine = TextMachine(corpus, noise="structured", similar=similar, jump=0.2)
+        again = text_machine_from(json.loads(json.dumps(machine.settings())), corpus, machine.tokenizer)
+        assert again.settings() == machine.settings()
+        assert again.jumps.forward(0.3).tobytes() == machine.jumps.forward(0.3).tobytes()
+
+
+@given(TEXTS, STATES, st.sampled_from(NOISES), st.sampled_from([(5, 2), (1, 4), (3, 3)]), st.floats(0.01, 0.99))
+@settings(max_examples=60)
+def test_a_radius_that_changes_is_at_each_time_the_radius_of_that_time(
+    texts: list[str], state: np.ndarray, noise: str, radii: tuple[int, int], keep: float
+) -> None:
+    masks = noise in ("mask", "hybrid")
+    state = state if masks else np.abs(state)
+    how: dict[str, Any] = {} if masks else {"keep": keep}
+    share = float((state >= 0).mean()) if masks else keep
+    radius = math.floor(radii[0] + (radii[1] - radii[0]) * share + 0.5)
+    machine = machine_for(texts, noise=noise, radius=radii, back_off_radius=3)
+    fixed = machine_for(texts, noise=noise, radius=radius, back_off_radius=3)
+    assert machine.reach == (max(*radii, 3) if noise == "hybrid" else max(radii))
+    sites = np.arange(len(state))
+    found = machine(state, sites, report=("sources", "effective_sources"), **how)
+    expected = fixed(state, sites, report=("sources", "effective_sources"), **how)
+    assert found.probabilities.tobytes() == expected.probabilities.tobytes()
+    assert found.effective_sources is not None
+    assert expected.effective_sources is not None
+    assert found.effective_sources.tobytes() == expected.effective_sources.tobytes()
+    assert found.sources is not None
+    assert expected.sources is not None
+    assert found.sources.weight.tobytes() == expected.sources.weight.tobytes()
+    drawn = np.zeros(len(state), np.int32)
+    for one, other in zip(
+        machine.document_weights(state, sites, drawn, **how),
+        fixed.document_weights(state, sites, drawn, **how),
+        strict=True,
+    ):
+        assert one[1].tobytes() == other[1].tobytes()
+
+
+def test_windows_of_rows_at_different_times_are_asked_about_together() -> None:
+    corpus = TextCorpus.from_texts(["abcabcaabbcc", "cabbac"])
+    machine = TextMachine(corpus, radius=(5, 1), back_off_radius=2)
+    state = np.array([0, 1, -1, 0, -1, -1, 2], np.int32)
+    exclude = [(0, 3), (20, 24), (4, 4)]
+    visible = [0.0, 1.0, 0.5]
+    found = machine.distributions(windows_of(state, [2, 4, 5], machine.reach), visible=visible, exclude=exclude)
+    for row, (site, radius) in enumerate(((2, 5), (4, 1), (5, 3))):
+        fixed = TextMachine(corpus, machine.symbols, radius=radius, back_off_radius=2)
+        alone = fixed(state, [site], exclude=exclude[row]).probabilities
+        assert found[row].tobytes() == alone[0].tobytes()
 
 
 def test_parts_made_for_one_machine_serve_the_next() -> None:

@@ -249,7 +249,11 @@ def test_spans_are_listed_and_shown(shown: Shown) -> None:
     assert (
         rows
         == [
-            [visible(record["text"][s["begin"] : s["end"]]), str(s["end"] - s["begin"]), f"{s['count']:,}"]
+            [
+                visible(record["text"][s["begin"] : s["end"]]).replace("\n", "↵"),
+                str(s["end"] - s["begin"]),
+                f"{s['count']:,}",
+            ]
             for s in order
         ][:10]
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from smalti import open_run
-from smalti.corpus.text import TextCorpus, open_text
+from smalti.corpus import TextCorpus, open_text
 from smalti.errors import InputError, UsageError
 from smalti.machines import TextMachine
 from smalti.sampling import TextRequest, TextSettings, TextTrace, read_run, recorded_machine, verify, write_run
@@ -44,6 +44,7 @@ def request_for(source: Path, *, seeds: tuple[int, ...] = (0, 1, 2), noise: str 
         ("hybrid", {"truncation": Truncation(top_p=0.9, top_h=0.4)}),
         ("mask", {"order": "entropy-bounded", "block": 4, "gamma": 0.3}),
         ("uniform", {"steps": 7, "schedule": "cosine"}),
+        ("structured", {"steps": 7}),
     ],
 )
 def test_a_request_comes_back_from_json(source: Path, noise: str, sampler: dict[str, Any]) -> None:
@@ -71,6 +72,34 @@ def test_a_run_is_opened_again_and_verified(source: Path, tmp_path: Path) -> Non
     (tmp_path / "run" / "000001.txt").write_text("forged")
     (difference,) = verify(tmp_path / "run", recorded_machine).differences
     assert (difference.file, difference.kind) == ("000001.txt", "altered")
+
+
+@pytest.mark.parametrize(("noise", "sampler"), [("hybrid", {}), ("structured", {"steps": 5})])
+def test_what_stands_before_a_text_is_seen_and_no_part_of_it(
+    source: Path, tmp_path: Path, noise: str, sampler: dict[str, Any]
+) -> None:
+    machine = TextMachine(open_text(source), noise=noise, radius=5)  # type: ignore[arg-type]
+    before, given = machine.tokenizer.encode("to be\n"), machine.tokenizer.encode("w")
+    row = np.array([*before, *given, *[-1] * 10], np.int32)
+    settings = TextSettings.for_noise(noise, **sampler)
+    of = {"sampler": settings, "source": str(source), "seeds": [0, 1]}
+    request = TextRequest.of(machine, row, context=len(before), **of)
+    assert TextRequest.from_json(json.loads(json.dumps(request.to_json()))) == request
+    write_run(tmp_path / "run", request, machine)
+    whole = TextRequest.of(machine, row, **of)
+    write_run(tmp_path / "whole", whole, machine)
+    assert request.changed_from(whole) == ("context",)
+    assert verify(tmp_path / "run", recorded_machine).same
+    ours, theirs = (open_run(tmp_path / name).trace for name in ("run", "whole"))
+    for sample, other in zip(ours, theirs, strict=True):
+        assert other.text == "to be\n" + sample.text
+        assert sample.text.startswith("w")
+        assert (tmp_path / "run" / f"{sample.seed:06d}.txt").read_text() == sample.text
+        assert sample.tokens.tolist() == other.tokens[len(before) :].tolist()
+        assert sample.pieces[-1][1] == len(sample.text)
+        # The row, and so every step, is the same.
+        assert sample.state(-1).tolist() == other.state(-1).tolist()
+        assert sample.events.site.tolist() == other.events.site.tolist()
 
 
 def test_a_stopped_run_is_finished_to_the_same_bytes(source: Path, tmp_path: Path) -> None:
@@ -146,8 +175,9 @@ def test_requests_without_meaning(source: Path) -> None:
     _, machine = request_for(source)
     with pytest.raises(UsageError, match="nothing to write"):
         TextRequest.of(machine, machine.tokenizer.encode("to be"), source="x")
-    structured = TextMachine(machine.corpus, noise="structured")
-    with pytest.raises(UsageError, match="structured"):
-        TextRequest.of(structured, np.full(3, -1, np.int32), source="x")
-    with pytest.raises(UsageError, match="uniform noise has none"):
+    row = np.array([*machine.tokenizer.encode("to"), -1], np.int32)
+    for context in (-1, 3, 4):
+        with pytest.raises(UsageError, match="what stands before a text is given"):
+            TextRequest.of(machine, row, source="x", context=context)
+    with pytest.raises(UsageError, match="uniform and structured noise have none"):
         TextRequest.of(machine, np.full(3, -1, np.int32), source="x", sampler=TextSettings(order=None, steps=3))

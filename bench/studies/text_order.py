@@ -29,7 +29,8 @@ from smalti.corpus.tokens import Characters
 from smalti.machines.text import TextMachine
 from smalti.machines.text_score import score_text
 from smalti.sampling.text import TextDenoiser
-from smalti.sampling.tokens import MASK, Order, together, unmask_walk
+from smalti.sampling.text_settings import Order, TextSettings
+from smalti.sampling.tokens import MASK, together, unmask_walk
 
 USED, LENGTH, TEXTS, SPAN = 600_000, 96, 50, 12
 ORDERS: tuple[tuple[str, Order, int | None], ...] = (
@@ -48,7 +49,8 @@ Middle = tuple[float, float, float]
 def written(machine: TextMachine, order: Order, block: int | None) -> list[str]:
     """One text for each seed."""
     rows = [np.full(LENGTH, MASK, np.int64) for _ in range(TEXTS)]
-    walks = [unmask_walk(machine.vocabulary, row, seed=seed, order=order, block=block) for seed, row in enumerate(rows)]
+    settings = TextSettings.for_noise(machine.noise, order=order, block=block)
+    walks = [unmask_walk(machine.vocabulary, row, settings, seed=seed) for seed, row in enumerate(rows)]
     for place, step in together(walks, TextDenoiser(machine).answer):
         rows[place] = step.following
     return [machine.tokenizer.decode(row) for row in rows]
@@ -99,7 +101,7 @@ def main() -> None:
     spans = {first[i : i + SPAN] for i in range(len(first) - SPAN + 1)}
     corpus = TextCorpus.from_texts([first])
     judge = TextMachine(TextCorpus.from_texts([second]), alphabet)
-    print(f"{'order':<26}{'radius':<14}" + "".join(f"{name:<26}" for name in MEASURES) + "seconds a text")
+    print(f"{'order':<26}{'radius':<18}" + "".join(f"{name:<26}" for name in MEASURES) + "seconds a text")
     places = np.linspace(0, len(rest) - LENGTH, 4 * TEXTS).astype(int)
     real = judged([rest[place : place + LENGTH] for place in places], known, spans, judge)
     tell("(real text)", "", real, None)
@@ -120,7 +122,7 @@ def main() -> None:
 def tell(name: str, radius: str, found: list[Middle], seconds: float | None) -> None:
     """One row."""
     values = "".join(f"{f'{mean:.3f} ({low:.3f} to {high:.3f})':<26}" for mean, low, high in found)
-    print(f"{name:<26}{radius:<14}{values}" + ("" if seconds is None else f"{seconds:.2f}"), flush=True)
+    print(f"{name:<26}{radius:<18}{values}" + ("" if seconds is None else f"{seconds:.2f}"), flush=True)
 
 
 def draw(cells: dict[tuple[int, int], list[Middle]], real: list[Middle], picture: str) -> None:

@@ -414,7 +414,18 @@ def read_text_settings(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{what} is not JSON: give a file from calibrate") from error
     given = record.get("settings") if isinstance(record, dict) and record.get("format") == FORMAT else None
-    known = {"tokens", *(f.name for f in fields(TextMachine) if f.kw_only)}
-    if not isinstance(given, dict) or not set(given) <= known:
+    known = {"tokens": "characters"} | {f.name: f.default for f in fields(TextMachine) if f.kw_only}
+    if not isinstance(given, dict) or not set(given) <= set(known):
         raise InputError(f"{what} holds no settings of a text machine: give a file from calibrate")
+    for name, value in given.items():
+        if not _like(value, known[name]) and not (name == "similar" and isinstance(value, dict)):
+            raise InputError(f"{what} says {json.dumps(value)} for {name}, which has no meaning: correct the file")
     return {name: _tuples(value) for name, value in given.items()}
+
+
+def _like(value: Any, default: Any) -> bool:
+    """Whether a value of a file is of the kind of a setting's default: one of them, or several."""
+    kind = type(default[0] if isinstance(default, tuple) else default)
+    wanted = (int, float) if kind is float else kind
+    values = value if isinstance(value, list) and not isinstance(default, str) else [value]
+    return bool(values) and all(isinstance(one, wanted) and not isinstance(one, bool) for one in values)

@@ -13,10 +13,11 @@ from smalti.cli import options as opt
 from smalti.cli.failures import StoppedError
 from smalti.cli.generate_pictures import Made, Order, carry_out, run_summary, tell_made
 from smalti.cli.generate_texts import TextOrder, carry_out_texts, tell_texts, text_summary
-from smalti.cli.kinds import check_options, kind_of
+from smalti.cli.kinds import check_options
 from smalti.cli.sources import named
 from smalti.cli.terminal import progress, say_json
 from smalti.corpus.decode import shown
+from smalti.corpus.sources import kind_of
 from smalti.noise import SCHEDULES
 
 # Options that mean something for one kind of source only, by the name of their parameter.
@@ -24,7 +25,7 @@ _OF_PICTURES = ("output_size", "size", "label", "machine", "scales")
 _OF_SAMPLER = ("order", "block", "gamma", "threshold")
 _OF_TRUNCATION = ("temperature", "top_k", "top_p", "min_p", "typical", "top_h", "top_h_released")
 _OF_TEXTS = (
-    *("length", "prompt", "infill", "tokens", "noise", "radius", "settings"),
+    *("length", "after", "prompt", "infill", "tokens", "noise", "radius", "similar", "jump", "settings"),
     *_OF_SAMPLER,
     *_OF_TRUNCATION,
 )
@@ -36,8 +37,9 @@ def generate(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Pictures: a folder (its sub-folders are labels), one picture, an .npz file, a corpus store. Texts: a "
-            "folder, one text file, a .jsonl file with a field text. Or built in: digits, photo, python-manual.",
+            help="Pictures: a folder (its sub-folders are labels), one picture, an .npz file. Texts: a folder, one "
+            "text file, a .jsonl file with a field text. A corpus store of either. Or built in: digits, photo, "
+            "python-manual.",
             show_default=False,
         ),
     ],
@@ -69,7 +71,7 @@ def generate(
             metavar="N",
             min=1,
             max=10_000,
-            help="Steps from noise to picture, or to text. Default: 20; texts: a token a step, uniform noise: 50.",
+            help="Steps from noise to picture, or to text. Default: 20; texts: a token a step, or 50 without masks.",
             rich_help_panel=opt.RUN,
             show_default=False,
         ),
@@ -80,7 +82,7 @@ def generate(
             "--schedule",
             metavar="NAME",
             help=f"Noise schedule: {', '.join(SCHEDULES)}; texts: {txt.TEXT_SCHEDULES}. Default: cosine; "
-            "texts: linear.",
+            "texts: linear, or fourth-root without masks.",
             rich_help_panel=opt.RUN,
             show_default=False,
         ),
@@ -112,10 +114,13 @@ def generate(
     text: txt.TextOption = False,
     tokens: txt.TokensOption = None,
     length: txt.LengthOption = None,
+    after: txt.AfterOption = None,
     prompt: txt.PromptOption = None,
     infill: txt.InfillOption = None,
     noise: txt.NoiseOption = None,
     radius: txt.RadiusOption = None,
+    similar: txt.SimilarOption = None,
+    jump: txt.JumpOption = None,
     settings: txt.SettingsOption = None,
     order: txt.OrderOption = None,
     block: txt.BlockOption = None,

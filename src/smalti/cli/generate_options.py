@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
+from smalti.corpus.decode import shown
+from smalti.corpus.text import TextCorpus
 from smalti.corpus.tokens import TOKENS, Tokenizer
 from smalti.errors import UsageError
+from smalti.machines.text import NOISES, TextMachine
 from smalti.noise.discrete import KEPT
-from smalti.sampling.tokens import MASK, ORDERS
+from smalti.noise.similar import SIMILAR, RateTable, read_table
+from smalti.sampling.text_settings import ORDERS
+from smalti.sampling.tokens import MASK
 
 TEXTS_IN, TEXTS_OUT, TEXT_MACHINE, WRITING = "Texts in", "Texts out", "Text machine", "How a text is written"
 DRAWING = "What tokens are drawn from"
-
-NOISES = ("mask", "uniform", "hybrid", "structured")
 
 DEFAULT_LENGTH = 256
 
@@ -24,6 +29,8 @@ DEFAULT_TOP_P = 0.9
 
 MOST_TOKENS = 1_000_000
 """Most tokens of one text."""
+
+_JUMP = TextMachine.jump
 
 
 def _option(flag: str, panel: str, metavar: str | None, what: str, **more: Any) -> Any:
@@ -37,6 +44,16 @@ TokensOption = Annotated[
 LengthOption = Annotated[
     int | None,
     _option("--length", TEXTS_OUT, "N", f"Tokens to write, after the prompt if any. Default: {DEFAULT_LENGTH}."),
+]
+AfterOption = Annotated[
+    str | None,
+    _option(
+        "--after",
+        TEXTS_OUT,
+        "TEXT",
+        "What stands before every text and is no part of it. Default: a blank line, or else a line end, if the corpus "
+        "has one and neither --prompt nor --infill is given; '': nothing.",
+    ),
 ]
 PromptOption = Annotated[str | None, _option("--prompt", TEXTS_OUT, "TEXT", "What every text begins with.")]
 InfillOption = Annotated[
@@ -53,7 +70,26 @@ NoiseOption = Annotated[
 ]
 RadiusOption = Annotated[
     str | None,
-    _option("--radius", TEXT_MACHINE, "auto|N", "How many tokens on each side a token depends on. Default: auto."),
+    _option(
+        "--radius",
+        TEXT_MACHINE,
+        "auto|N|M..N",
+        "How many tokens on each side a token depends on; 16..6: from 16 to 6 as a text becomes clear. Default: auto.",
+    ),
+]
+SimilarOption = Annotated[
+    str | None,
+    _option(
+        "--similar",
+        TEXT_MACHINE,
+        "NAME|FILE",
+        f"For structured noise, tokens that turn into each other: {', '.join(SIMILAR)} (amino acids), or a .csv table "
+        "of rates, tokens in its first row and column. Default: contexts.",
+    ),
+]
+JumpOption = Annotated[
+    float | None,
+    _option("--jump", TEXT_MACHINE, "U", f"For structured noise, share of jumps to any token. Default: {_JUMP:g}."),
 ]
 SettingsOption = Annotated[
     str | None, _option("--settings", TEXT_MACHINE, "FILE", "Settings of the machine, a .json file from calibrate.")
@@ -102,17 +138,35 @@ TopHReleasedOption = Annotated[
 TEXT_SCHEDULES = ", ".join(KEPT)
 
 
-def read_radius(text: str | None) -> int | None:
-    """A radius in tokens; None: the machine's own.
+def read_radius(text: str | None) -> int | tuple[int, int] | None:
+    """A radius in tokens, or two: where nothing of a text is clear, and where all is; None: the machine's own.
 
     Raises:
-        UsageError: anything but `auto` and a whole number of at least 1.
+        UsageError: anything but `auto` and whole numbers of at least 1.
     """
     if text is None or text == "auto":
         return None
-    if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) < 1:
-        raise UsageError(f"--radius {text!r} has no meaning: give auto, or a number of tokens from 1 to 9999")
-    return int(text)
+    found = re.fullmatch(r"([0-9]{1,4})(?:\.\.([0-9]{1,4}))?", text)
+    radii = [int(number) for number in found.groups() if number is not None] if found else [0]
+    if min(radii) < 1:
+        raise UsageError(
+            f"--radius {text!r} has no meaning: give auto, a number of tokens from 1 to 9999, or two of them, as 16..6"
+        )
+    return (radii[0], radii[1]) if len(set(radii)) == 2 else radii[0]
+
+
+def read_similar(text: str | None) -> str | RateTable | None:
+    """Which tokens are alike: a name, or the table that a file holds; None: the machine's own.
+
+    Raises:
+        InputError: the file is no table of rates.
+        UsageError: there is no such name or file.
+    """
+    if text is None or text in SIMILAR:
+        return text
+    if not os.path.lexists(text):
+        raise UsageError(f"--similar '{shown(text)}' is no file, and none of {', '.join(SIMILAR)}: give one of them")
+    return read_table(text)
 
 
 def read_gaps(text: str) -> list[str | int]:
@@ -142,10 +196,25 @@ def read_gaps(text: str) -> list[str | int]:
     return parts
 
 
+@dataclass(frozen=True)
+class Template:
+    """The row to begin with.
+
+    Attributes:
+        row: tokens, -1 where one is wanted.
+        gaps: how many are wanted in each gap.
+        context: how many tokens of the row stand before the text.
+    """
+
+    row: tuple[int, ...]
+    gaps: tuple[int, ...]
+    context: int
+
+
 def template_of(
-    tokenizer: Tokenizer, *, length: int | None, prompt: str | None, infill: str | None
-) -> tuple[list[int], list[int]]:
-    """The row to begin with, -1 where a token is wanted, and the lengths of its gaps.
+    tokenizer: Tokenizer, *, after: str, length: int | None, prompt: str | None, infill: str | None
+) -> Template:
+    """The row that texts begin with, `after` before them.
 
     Raises:
         UsageError: texts that the corpus has no token for, lengths without meaning, or options that exclude each other.
@@ -158,13 +227,19 @@ def template_of(
         parts = read_gaps(infill)
     else:
         parts = [*([prompt] if prompt else []), DEFAULT_LENGTH if length is None else length]
-    row: list[int] = []
+    row = _encoded(tokenizer, after)
+    context = len(row)
     gaps = [part for part in parts if isinstance(part, int)]
     for part in parts:
         row += [MASK] * part if isinstance(part, int) else _encoded(tokenizer, part)
         if len(row) > MOST_TOKENS:
             raise UsageError(f"a text may have {MOST_TOKENS:,} tokens, and this one would have more: ask for less")
-    return row, gaps
+    return Template(tuple(row), tuple(gaps), context)
+
+
+def beginning(corpus: TextCorpus) -> str:
+    """What stands before texts unless told: a blank line, a line end, or nothing, as the corpus has them."""
+    return next((end for end in ("\n\n", "\n") if any(end in text for text in corpus.documents)), "")
 
 
 def _encoded(tokenizer: Tokenizer, text: str) -> list[int]:

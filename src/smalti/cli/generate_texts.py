@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,17 +11,19 @@ from typing import Any, Literal
 import numpy as np
 
 from smalti.calibration.text import read_text_settings
-from smalti.cli.generate_options import DEFAULT_TOP_P, read_radius, template_of
+from smalti.cli.generate_options import DEFAULT_TOP_P, beginning, read_radius, read_similar, template_of
+from smalti.cli.holders import remember_use
 from smalti.cli.sources import check_outside
 from smalti.cli.terminal import columns, one_line, say, tell_notes, took
 from smalti.corpus.decode import shown
-from smalti.corpus.text import BUILTIN_TEXT, open_text
+from smalti.corpus.sources import open_text, place_of
 from smalti.errors import InputError, UsageError
 from smalti.machines import TextMachine
 from smalti.progress import Progress
 from smalti.sampling import RunRecord, TextRequest, TextSettings, write_run
 from smalti.sampling.ddim import checked_seeds
 from smalti.sampling.text_request import ALL_TEXTS, text_name
+from smalti.sampling.text_settings import MASKING
 from smalti.sampling.truncation import Truncation
 
 _LINES_SHOWN, _LONGEST_LINE, _TEXTS_SHOWN = 12, 400, 4
@@ -38,11 +40,14 @@ class TextOrder:
     out: Path
     seeds: tuple[int, ...]
     length: int | None = None
+    after: str | None = None
     prompt: str | None = None
     infill: str | None = None
     tokens: str | None = None
     noise: str | None = None
     radius: str | None = None
+    similar: str | None = None
+    jump: float | None = None
     settings: str | None = None
     sampler: Mapping[str, Any] = field(default_factory=dict)
     truncation: Mapping[str, Any] = field(default_factory=dict)
@@ -74,25 +79,33 @@ def carry_out_texts(order: TextOrder, *, progress: Progress) -> MadeTexts:
     given = _machine_settings(order)
     noise = given.get("noise", "hybrid")
     drawing: dict[str, Any] = {name: value for name, value in order.truncation.items() if value is not None}
-    if not drawing and noise != "uniform":
+    if not drawing and noise in MASKING:
         drawing = {"top_p": DEFAULT_TOP_P}
     sampler = TextSettings.for_noise(noise, truncation=Truncation(**drawing), **order.sampler)
     check_outside(order.out, order.source)
     corpus = open_text(order.source)
     tell_notes(corpus.notes)
     machine = TextMachine(corpus, **given)
-    row, gaps = template_of(machine.tokenizer, length=order.length, prompt=order.prompt, infill=order.infill)
-    notes = _notes(machine, gaps)
+    after = order.after
+    if after is None:
+        after = beginning(corpus) if order.prompt is None and order.infill is None else ""
+    template = template_of(
+        machine.tokenizer, after=after, length=order.length, prompt=order.prompt, infill=order.infill
+    )
+    notes = _notes(machine, template.gaps)
     tell_notes(notes)
     request = TextRequest.of(
         machine,
-        np.array(row, np.int32),
+        np.array(template.row, np.int32),
+        context=template.context,
         sampler=sampler,
-        source=order.source if order.source in BUILTIN_TEXT else shown(Path(order.source).absolute()),
+        source=place_of(order.source),
         seeds=order.seeds,
         notes=(*corpus.notes, *notes),
         command=order.command,
     )
+    # Before the run, so that a stopped one is remembered too.
+    tell_notes(remember_use("run", order.out, source=order.source, digest=corpus.digest))
     record = write_run(order.out, request, machine, existing=order.existing, batch=order.batch, progress=progress)
     texts = tuple((order.out / text_name(seed)).read_bytes().decode() for seed in order.seeds)
     return MadeTexts(record, machine, texts)
@@ -107,9 +120,9 @@ def tell_texts(folder: Path, made: MadeTexts, *, seconds: float) -> None:
         tell_lines(text)
         say("")
     say(
-        f"{_number(len(request.seeds), 'text')} of {_number(len(request.template), 'token')} "
+        f"{_number(len(request.seeds), 'text')} of {_number(len(request.template) - request.context, 'token')} "
         f"({machine.tokenizer.name}) from {_number(len(machine.corpus), 'document')} of "
-        f"{machine.corpus.characters:,} characters in all, {machine.noise} noise, radius {machine.radius}, "
+        f"{machine.corpus.characters:,} characters in all, {machine.noise} noise, radius {_radius(machine)}, "
         f"{took(seconds)}"
     )
     say(columns(text_paths(folder, request.seeds)))
@@ -128,13 +141,14 @@ def tell_lines(text: str) -> None:
 
 def text_summary(folder: Path, made: MadeTexts) -> dict[str, Any]:
     """A finished run for programs: the texts, every path, and the content of run.json."""
-    absolute = folder.absolute()
+    absolute, request = folder.absolute(), made.record.request
     return {
         "folder": shown(absolute),
         "texts": [
             {"seed": seed, "file": shown(absolute / text_name(seed)), "text": text}
-            for seed, text in zip(made.record.request.seeds, made.texts, strict=True)
+            for seed, text in zip(request.seeds, made.texts, strict=True)
         ],
+        "after": made.machine.tokenizer.decode(request.template[: request.context]),
         "all": shown(absolute / ALL_TEXTS),
         "trace": shown(absolute / "trace.safetensors"),
         "record": shown(absolute / "run.json"),
@@ -158,20 +172,26 @@ def _machine_settings(order: TextOrder) -> dict[str, Any]:
     """Arguments for the machine: those of a file of settings, and the options, which come first."""
     given = {} if order.settings is None else read_text_settings(Path(order.settings))
     radius = read_radius(order.radius)
-    options = {"tokens": order.tokens, "noise": order.noise, "radius": radius}
+    options = {
+        "tokens": order.tokens,
+        "noise": order.noise,
+        "radius": radius,
+        "similar": read_similar(order.similar),
+        "jump": order.jump,
+    }
     given |= {name: value for name, value in options.items() if value is not None}
     if radius is not None:
-        # What back-off sees has no radius of its own on the command line.
-        given["back_off_radius"] = min(radius, given.get("back_off_radius", TextMachine.back_off_radius))
-    if given.get("noise") == "structured":
-        raise UsageError(
-            "no texts can be made with --noise structured, whose steps back are not known: choose mask, hybrid or "
-            "uniform"
-        )
+        # What back-off sees has no radius of its own on the command line: it is not larger than any other.
+        largest = max(radius) if isinstance(radius, tuple) else radius
+        given["back_off_radius"] = min(largest, given.get("back_off_radius", TextMachine.back_off_radius))
+    if given.get("noise") != "structured":
+        for name in ("similar", "jump"):
+            if getattr(order, name) is not None:
+                raise UsageError(f"--{name} is for --noise structured: leave it out, or choose that noise")
     return given
 
 
-def _notes(machine: TextMachine, gaps: list[int]) -> tuple[str, ...]:
+def _notes(machine: TextMachine, gaps: Sequence[int]) -> tuple[str, ...]:
     notes: list[str] = []
     longest = int(machine.symbols.lengths.max())
     if max(gaps) > longest:
@@ -181,7 +201,32 @@ def _notes(machine: TextMachine, gaps: list[int]) -> tuple[str, ...]:
         )
     if machine.vocabulary == 1:
         notes.append("the corpus has only one token, so that there is one text of each length")
+    if machine.noise == "structured":
+        notes += _likeness_notes(machine)
     return tuple(notes)
+
+
+def _likeness_notes(machine: TextMachine) -> list[str]:
+    """What a person should know of which tokens turn into which."""
+    alone = int((machine.jumps.near.diagonal() == 1.0).sum())
+    many = f"{alone:,} of {_number(machine.vocabulary, 'token')}"
+    notes = (
+        [f"{many} {'is' if alone == 1 else 'are'} like no other: noise turns them into any token alike"]
+        if alone
+        else []
+    )
+    if machine.table is not None:
+        known = {machine.tokenizer.decode([symbol]) for symbol in range(machine.vocabulary)}
+        unknown = [name for name in machine.table.tokens if name not in known]
+        if unknown:
+            notes.append(
+                f"the texts do not have {_number(len(unknown), 'token')} of the table of rates: {unknown[0]!r}"
+            )
+    return notes
+
+
+def _radius(machine: TextMachine) -> str:
+    return "..".join(map(str, machine.radius)) if isinstance(machine.radius, tuple) else str(machine.radius)
 
 
 def _number(count: int, thing: str) -> str:

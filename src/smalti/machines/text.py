@@ -9,13 +9,18 @@ A wanted site sees the known symbols within `radius` of it. Any place of any doc
   back-off of masks, and what the known sides say shifts it (`machines.text_mixture`).
 - **uniform**: a symbol is kept with probability a, or drawn anew from all V: each match is worth log(1 + a V / (1 -
   a)). The symbol at the site itself is left out (`centre`), as the reverse step wants it.
-- **structured**: symbol k turns into x with probability Q[k, x].
+- **structured**: symbol k turns into x with probability Q[k, x]: the jumps of `smalti.noise.structured` between symbols
+  that are `similar`, or any matrix.
+
+The radius may go from one to another as a text becomes clear: with v the share of the row that is visible, or of the
+symbols that are kept, it is the first + v (the second - the first), rounded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -24,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from smalti.corpus.text import TextCorpus
 from smalti.corpus.tokens import TokenCorpus, Tokenizer, tokenizer_for
 from smalti.engine import text
+from smalti.engine.text_patterns import ask
 from smalti.engine.text_posterior import BackOff, TextPosterior, TextSources, effective
 from smalti.engine.text_query import LADDERS, Matches, TextQuery, hybrid, substitutions, windows_of
 from smalti.errors import InputError, UsageError
@@ -33,12 +39,13 @@ from smalti.machines.text_parts import (
     Part,
     back_off_part,
     kernel_part,
-    narrowed,
     ratio_of,
-    slower,
     sum_of,
     uniform_part,
 )
+from smalti.noise.discrete import uniform_reverse, uniform_split
+from smalti.noise.similar import BLOSUM62, SIMILAR, RateTable, contexts
+from smalti.noise.structured import JumpNoise, check_jump, check_tokens, stochastic
 
 Noise: TypeAlias = Literal["mask", "hybrid", "uniform", "structured"]
 TextReport: TypeAlias = Literal["effective_sources", "sources"]
@@ -47,6 +54,7 @@ NOISES: tuple[Noise, ...] = ("mask", "hybrid", "uniform", "structured")
 Tick = Callable[[float], None]
 Floats = NDArray[np.float64]
 
+_LADDER_NUMBERS = 4_000_000  # counts on one ladder held at a time
 _DOCUMENT_NUMBERS = 4_000_000  # weights of documents held at a time
 
 
@@ -58,7 +66,8 @@ class TextMachine:
         corpus: the documents.
         tokens: a name for `tokenizer_for`, a tokenizer, or this corpus already cut, with gaps that are wide enough.
         noise: how symbols are damaged; what the machine assumes about the state.
-        radius: the window reaches this far on both sides, in tokens.
+        radius: the window reaches this far on both sides, in tokens; or two of them, where the text is all noise and
+            where it is clear. `back_off_radius` stays what it is.
         kappa, gamma: what a visible match is worth under hybrid noise, in nats, and what remains of it a token further;
             one number each, or as many for several kernels.
         mixture: the share of the posterior that back-off has under hybrid noise.
@@ -68,6 +77,9 @@ class TextMachine:
         beta, discount: how back-off hands on (`BackOff`).
         ladders: how windows grow, one or more of `engine.text_query.LADDERS`; a name that comes twice counts twice.
         centre: under uniform and structured noise, whether the symbol at the site itself is left out or counts too.
+        similar: under structured noise, which symbols turn into each other: "contexts", "blosum62", or a table of rates
+            (`smalti.noise.similar`).
+        jump: under structured noise, the share of jumps that go to any symbol (`smalti.noise.structured`).
 
     Tier: bitwise. Raises `UsageError` for settings without meaning.
     """
@@ -75,7 +87,7 @@ class TextMachine:
     corpus: TextCorpus
     tokens: str | Tokenizer | TokenCorpus = "characters"
     noise: Noise = field(default="hybrid", kw_only=True)
-    radius: int = field(default=6, kw_only=True)
+    radius: int | tuple[int, int] = field(default=6, kw_only=True)
     kappa: float | tuple[float, ...] = field(default=(8.0, 12.0), kw_only=True)
     gamma: float | tuple[float, ...] = field(default=(0.7, 0.55), kw_only=True)
     mixture: float = field(default=0.3, kw_only=True)
@@ -86,20 +98,22 @@ class TextMachine:
     discount: float = field(default=0.7, kw_only=True)
     ladders: tuple[str, ...] = field(default=("left-first", "right-first", "left", "right"), kw_only=True)
     centre: Literal["leave-one-out", "included"] = field(default="leave-one-out", kw_only=True)
+    similar: str | RateTable = field(default="contexts", kw_only=True)
+    jump: float = field(default=0.5, kw_only=True)
     symbols: TokenCorpus = field(init=False)
 
     def __post_init__(self) -> None:
         if self.noise not in NOISES:
             raise UsageError(f"there is no noise {self.noise!r}: choose one of {', '.join(NOISES)}")
-        if self.radius < 1 or self.back_off_radius < 1:
-            raise UsageError("a window needs a radius of at least 1 token")
+        if len(self._radii) != 2 or min(*self._radii, self.back_off_radius) < 1:
+            raise UsageError("a window needs a radius of at least 1 token, or two of them to go from and to")
         if not 0.0 <= self.mixture <= 1.0:
             raise UsageError(f"a mixture of {self.mixture:g} has no meaning: give the share of back-off, 0 to 1")
         if not (0.0 <= self.pair < 1.0 and 0.0 <= self.caution < 1.0):
             raise UsageError(
                 f"a pair of {self.pair:g} and a caution of {self.caution:g} mean nothing: give 0 to below 1"
             )
-        self._kernels()
+        self._kernels(self._radii[0])
         if not self.ladders or set(self.ladders) - set(LADDERS):
             raise UsageError(f"ladders {self.ladders!r} have no meaning: choose some of {', '.join(LADDERS)}")
         BackOff(self.beta, self.discount)
@@ -111,11 +125,50 @@ class TextMachine:
             tokenizer = tokenizer_for(self.tokens, self.corpus) if isinstance(self.tokens, str) else self.tokens
             symbols = TokenCorpus(self.corpus, tokenizer, self.reach)
         object.__setattr__(self, "symbols", symbols)
+        if isinstance(self.similar, Mapping):
+            object.__setattr__(self, "similar", RateTable.from_json(self.similar))
+        if not isinstance(self.similar, RateTable) and self.similar not in SIMILAR:
+            raise UsageError(f"there is no likeness {self.similar!r}: choose one of {', '.join(SIMILAR)}, or a table")
+        check_jump(self.jump)
+        if self.noise == "structured":
+            check_tokens(self.vocabulary)
+            if self.table is not None:
+                self.table.on(self.tokenizer)
+
+    @property
+    def _radii(self) -> tuple[int, int]:
+        return self.radius if isinstance(self.radius, tuple) else (self.radius, self.radius)
 
     @property
     def reach(self) -> int:
-        """The largest offset that the machine looks at."""
-        return max(self.radius, self.back_off_radius) if self.noise == "hybrid" else self.radius
+        """The largest offset that the machine looks at, at whatever time."""
+        return max(*self._radii, self.back_off_radius) if self.noise == "hybrid" else max(self._radii)
+
+    def radius_at(self, visible: ArrayLike) -> NDArray[np.int64]:
+        """The radius where a share of the row is visible, or of the symbols is kept; 0 to 1. Same shape."""
+        first, last = self._radii
+        return np.floor(first + (last - first) * np.asarray(visible, np.float64) + 0.5).astype(np.int64)
+
+    @property
+    def table(self) -> RateTable | None:
+        """The table of rates that structured noise takes, if it takes one."""
+        return BLOSUM62 if self.similar == "blosum62" else self.similar if isinstance(self.similar, RateTable) else None
+
+    @cached_property
+    def jumps(self) -> JumpNoise:
+        """Structured noise on the symbols of this corpus."""
+        rates = contexts(self.symbols) if self.table is None else self.table.on(self.tokenizer)
+        return JumpNoise(stochastic(rates), self.jump)
+
+    def reverse(self, leave_one_out: Floats, tokens: NDArray[np.int64], before: float, after: float) -> Floats:
+        """The law of tokens one step back, under uniform or structured noise; see `noise.discrete.uniform_reverse`."""
+        step = self.jumps.reverse if self.noise == "structured" else uniform_reverse
+        return step(leave_one_out, tokens, before, after)
+
+    def split(self, posterior: Floats, tokens: NDArray[np.int64], after: float) -> tuple[Floats, Floats]:
+        """What such a step owes to the posterior and to the noise; see `noise.discrete.uniform_split`."""
+        parts = self.jumps.split if self.noise == "structured" else uniform_split
+        return parts(posterior, tokens, after)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -130,9 +183,7 @@ class TextMachine:
     def settings(self) -> dict[str, Any]:
         """All that decides what it answers but the corpus and how it is cut, as JSON values (`text_machine_from`)."""
         given = {name: getattr(self, name) for name in _setting_names()}
-        return {"tokens": self.tokenizer.name} | {
-            name: list(value) if isinstance(value, tuple) else value for name, value in given.items()
-        }
+        return {"tokens": self.tokenizer.name} | {name: _plain(value) for name, value in given.items()}
 
     def places(self, document: int, begin: int = 0, end: int | None = None) -> tuple[int, int]:
         """The range of places of tokens [begin, end) of a document; all of it by default."""
@@ -146,6 +197,7 @@ class TextMachine:
         *,
         keep: float | None = None,
         matrix: Floats | None = None,
+        visible: float | None = None,
         report: Collection[TextReport] = (),
         top: int = 8,
         of: ArrayLike | None = None,
@@ -158,8 +210,10 @@ class TextMachine:
         Args:
             state: int32 (L,), -1 where a token is masked.
             sites: which sites, (Q,); by default those that are masked, or all under uniform and structured noise.
-            keep: under uniform noise the probability a that a symbol was kept, below 1.
-            matrix: under structured noise Q[k, x], float64 (V, V), rows that sum to 1.
+            keep: under uniform noise the probability a that a symbol was kept, below 1; under structured noise that no
+                fresh jump has touched it.
+            matrix: under structured noise, instead of `keep`, any Q[k, x], float64 (V, V), rows that sum to 1.
+            visible: for a radius that changes, the share of the row that is visible, where the state is not that row.
             report: what to add: "effective_sources"; "sources", the best places.
             top: how many sources to list at each site.
             of: int (Q,), list only sources that hold this symbol (the one that was drawn), -1 for any.
@@ -174,15 +228,14 @@ class TextMachine:
         """
         state = self._checked(state)
         wanted = self._sites(state, sites)
-        if (keep is not None) != (self.noise == "uniform"):
-            raise UsageError("uniform noise needs the probability keep that a symbol was kept, and no other noise does")
-        if (matrix is not None) != (self.noise == "structured"):
-            raise UsageError("structured noise needs its matrix, and no other noise does")
+        matrix = self._matrix(keep, matrix)
         unknown = set(report) - {"effective_sources", "sources"}
         if unknown:
             raise UsageError(f"a posterior of text has no report named {min(unknown)!r}: effective_sources or sources")
+        radius = self._radius_of(state, keep, visible)
         query = self._query(state, wanted, exclude)
-        mixture = self._mixture(query, keep, matrix, "effective_sources" in report, {"threads": threads, "tick": tick})
+        how = {"threads": threads, "tick": tick}
+        mixture = self._mixture(query, radius, keep, matrix, "effective_sources" in report, how)
         sources = effective_sources = None
         if "effective_sources" in report:
             effective_sources = effective(mixture.entropy)
@@ -205,6 +258,7 @@ class TextMachine:
         self,
         windows: NDArray[np.int32],
         *,
+        visible: ArrayLike = 1.0,
         exclude: ArrayLike | None = None,
         threads: int | None = None,
         made: dict[Hashable, Part] | None = None,
@@ -212,11 +266,23 @@ class TextMachine:
         """The posterior (Q, V) of sites given by their windows, int32 (Q, 2 `reach` + 1), -1 where nothing is known;
         they may be of different states. For mask and hybrid noise. Tier: bitwise.
 
-        `made` keeps the parts for a next machine, with other settings, that is asked about the middle of these windows
-        in the same corpus with the same exclusions.
+        `visible`, a number or (Q,), is the share of the row that is visible, for a radius that changes with it. `made`
+        keeps the parts for a next machine, with other settings, that is asked about the middle of these windows in the
+        same corpus with the same exclusions.
         """
         query = self._ask(windows, exclude)
-        return self._mixture(query, None, None, False, {"threads": threads}, {} if made is None else made).probabilities
+        radii = np.broadcast_to(self.radius_at(visible), len(windows))
+        how = {"threads": threads}
+        if made is not None and (radii == radii[0]).all():
+            return self._mixture(query, int(radii[0]), None, None, False, how, made).probabilities
+        found = np.empty((len(windows), self.vocabulary))
+        step = max(1, _LADDER_NUMBERS // ((2 * self.reach + 1) * self.vocabulary))
+        for radius in np.unique(radii).tolist():
+            of_radius = np.flatnonzero(radii == radius)
+            for begin in range(0, len(of_radius), step):
+                rows = of_radius[begin : begin + step]
+                found[rows] = self._mixture(query.chosen(rows), radius, None, None, False, how).probabilities
+        return found
 
     def document_weights(
         self,
@@ -226,6 +292,7 @@ class TextMachine:
         *,
         keep: float | None = None,
         matrix: Floats | None = None,
+        visible: float | None = None,
         exclude: ArrayLike | None = None,
         threads: int | None = None,
     ) -> Iterator[tuple[int, Floats]]:
@@ -238,74 +305,117 @@ class TextMachine:
         state = self._checked(state)
         wanted = self._sites(state, sites)
         symbols = np.ascontiguousarray(of, np.int32)
+        matrix = self._matrix(keep, matrix)
+        radius = self._radius_of(state, keep, visible)
         query = self._query(state, wanted, exclude)
         step = max(1, _DOCUMENT_NUMBERS // len(self.corpus))
         for begin in range(0, len(wanted), step):
             end = min(begin + step, len(wanted))
-            mixture = self._mixture(query.sites(begin, end), keep, matrix, False, {"threads": threads})
+            mixture = self._mixture(query.sites(begin, end), radius, keep, matrix, False, {"threads": threads})
             yield from zip(range(begin, end), mixture.documents(symbols[begin:end], threads), strict=True)
 
-    def _kernels(self) -> tuple[Matches, ...]:
+    def _matrix(self, keep: float | None, matrix: Floats | None) -> Floats | None:
+        """Q under structured noise; checks that a call says what its noise needs, and nothing else."""
+        if self.noise == "structured":
+            if (keep is None) == (matrix is None) or (keep is not None and not 0.0 < keep < 1.0):
+                raise UsageError("structured noise needs the share keep, above 0 and below 1, or a matrix instead")
+            return self.jumps.forward(keep) if keep is not None else matrix
+        if (keep is not None) != (self.noise == "uniform"):
+            raise UsageError("uniform noise needs the probability keep that a symbol was kept, and masks do without")
+        if matrix is not None:
+            raise UsageError("structured noise may be given a matrix, and no other noise has one")
+        return None
+
+    def _radius_of(self, state: NDArray[np.int32], keep: float | None, visible: float | None) -> int:
+        """The radius at the time of a state."""
+        if visible is None:
+            visible = keep if self.noise in ("uniform", "structured") else float((state >= 0).sum() / len(state))
+        # A matrix says nothing of the time.
+        return int(self.radius_at(1.0 if visible is None else visible))
+
+    def _kernels(self, radius: int) -> tuple[Matches, ...]:
         """What matches are worth under hybrid noise."""
         kappa, gamma = np.atleast_1d(self.kappa).tolist(), np.atleast_1d(self.gamma).tolist()
         if len(kappa) != len(gamma) or not kappa:
             raise UsageError(
                 f"{len(kappa)} kappas and {len(gamma)} gammas have no meaning: give one of each per kernel"
             )
-        return tuple(hybrid(self.radius, k, g) for k, g in zip(kappa, gamma, strict=True))
+        return tuple(hybrid(radius, k, g) for k, g in zip(kappa, gamma, strict=True))
 
     def _mixture(
         self,
         query: TextQuery,
+        radius: int,
         keep: float | None,
         matrix: Floats | None,
         spread: bool,
         how: dict[str, Any],
         made: dict[Hashable, Part] | None = None,
     ) -> Mixture:
-        """What the posterior is made of."""
+        """What the posterior is made of; windows reach as far as the machine."""
         everything = np.ones(len(query.windows))
         made = {} if made is None else made
+        near = query.within(radius)
         if self.noise == "uniform":
             assert keep is not None
-            return Mixture((uniform_part(query, ratio_of(keep, self.vocabulary), everything, how),))
+            return Mixture((uniform_part(near, ratio_of(keep, self.vocabulary), everything, how),))
         if self.noise == "structured":
             assert matrix is not None
-            return Mixture((kernel_part(query, substitutions(matrix, self.radius + 1), everything, spread, how),))
+            scores = substitutions(matrix, radius + 1)
+            sums = text.sums(near, scores, spread=spread, **how)
+            return Mixture((kernel_part(near, scores, sums, everything),))
         if self.noise == "mask":
-            how = how | {"tick": slower(how.get("tick"), len(self.ladders))}
-            return Mixture(tuple(self._back_off_parts(query, everything, how, made).values()))
-        kernels = self._kernels()
-        how = how | {"tick": slower(how.get("tick"), len(kernels) + len(self.ladders))}
-        parts: list[Part] = []
-        if self.mixture < 1.0:
-            near, share = narrowed(query, self.radius), (1.0 - self.mixture) / len(kernels) * everything
-            for scores in kernels:
-                if scores not in made:
-                    made[scores] = kernel_part(near, scores, everything, spread, how)
-                parts.append(replace(made[scores], share=share))
+            self._search(near, near, (), spread, how, made)
+            return Mixture(tuple(self._back_off_parts(near, everything, made).values()))
+        kernels = self._kernels(radius) if self.mixture < 1.0 else ()
+        far = query.within(self.back_off_radius)
+        self._search(query, far, kernels, spread, how, made)
+        share = (1.0 - self.mixture) / max(len(kernels), 1) * everything
+        parts: list[Part] = [replace(made[scores], share=share) for scores in kernels]
         if self.mixture == self.pair == self.caution == 0.0:
             return Mixture(tuple(parts))
-        near = narrowed(query, self.back_off_radius)
-        ladders = self._back_off_parts(near, self.mixture * everything, how, made)
-        mixture = Mixture(tuple(parts) + (tuple(ladders.values()) if self.mixture > 0.0 else ()))
+        ladders = self._back_off_parts(far, self.mixture * everything, made) if self.mixture > 0.0 else {}
+        mixture = Mixture((*parts, *ladders.values()))
         if self.pair == self.caution == 0.0:
             return mixture
         left, right = (
-            ladders[side] if side in ladders else self._ladder(near, side, 0.0 * everything, how, made)
+            ladders[side] if side in ladders else self._ladder(far, side, 0.0 * everything, made)
             for side in ("left", "right")
         )
         return with_sides(mixture, left, right, self.pair, self.caution)
 
-    def _back_off_parts(
-        self, query: TextQuery, share: Floats, how: dict[str, Any], made: dict[Hashable, Part]
-    ) -> dict[str, BackOffPart]:
+    def _search(
+        self,
+        query: TextQuery,
+        far: TextQuery,
+        kernels: tuple[Matches, ...],
+        spread: bool,
+        how: dict[str, Any],
+        made: dict[Hashable, Part],
+    ) -> None:
+        """Makes all parts that are not made yet, with as few walks as possible; ladders see the windows `far`."""
+        names = dict.fromkeys(self.ladders) if self.mixture > 0.0 or self.noise == "mask" else {}
+        if self.noise == "hybrid" and not self.pair == self.caution == 0.0:
+            names |= dict.fromkeys(("left", "right"))
+        back_off = BackOff(self.beta, self.discount)
+        scores = [one for one in dict.fromkeys(kernels) if one not in made]
+        ladders = [
+            rungs
+            for rungs in dict.fromkeys(far.rungs(LADDERS[name](far.radius)) for name in names)
+            if (rungs, back_off) not in made
+        ]
+        sums, depths = ask(query, scores, ladders, spread=spread, **how)
+        share = np.ones(len(query.windows))
+        for one, found in zip(scores, sums, strict=True):
+            made[one] = kernel_part(query.within(len(one.values) // 2), one, found, share)
+        for rungs, counts in zip(ladders, depths, strict=True):
+            made[rungs, back_off] = back_off_part(far, rungs, back_off, counts, share)
+
+    def _back_off_parts(self, query: TextQuery, share: Floats, made: dict[Hashable, Part]) -> dict[str, BackOffPart]:
         """The parts of back-off, by ladder; ladders of which nothing is known have no say."""
         reach = query.radius
         speaks = {
-            name: np.where(
-                text.heard_rungs(query, LADDERS[name](reach)).sum(axis=1) > 0, float(self.ladders.count(name)), 0.0
-            )
+            name: np.where(query.heard(LADDERS[name](reach)).any(axis=1), float(self.ladders.count(name)), 0.0)
             for name in dict.fromkeys(self.ladders)
         }
         voices = sum_of(speaks.values())
@@ -314,19 +424,12 @@ class TextMachine:
             name: np.where(voices > 0, own, even[name]) / np.where(voices > 0, voices, float(len(self.ladders)))
             for name, own in speaks.items()
         }
-        return {name: self._ladder(query, name, share * share_of[name], how, made) for name in share_of}
+        return {name: self._ladder(query, name, share * share_of[name], made) for name in share_of}
 
-    def _ladder(
-        self, query: TextQuery, name: str, share: Floats, how: dict[str, Any], made: dict[Hashable, Part]
-    ) -> BackOffPart:
-        ladder, back_off = LADDERS[name](query.radius), BackOff(self.beta, self.discount)
-        # Rungs of which no site knows anything change nothing: without them, ladders may be one and the same.
-        known = np.flatnonzero(text.heard_rungs(query, ladder).any(axis=0)).tolist()
-        rungs = tuple(ladder[k] for k in known) or ladder[:1]
-        part = made.get((rungs, back_off))
-        if not isinstance(part, BackOffPart):
-            part = made[rungs, back_off] = back_off_part(query, rungs, back_off, share, how)
-        return part.on(query, ladder, share)
+    def _ladder(self, query: TextQuery, name: str, share: Floats, made: dict[Hashable, Part]) -> BackOffPart:
+        part = made[query.rungs(LADDERS[name](query.radius)), BackOff(self.beta, self.discount)]
+        assert isinstance(part, BackOffPart)
+        return part.on(query, LADDERS[name](query.radius), share)
 
     def _checked(self, state: NDArray[np.int32]) -> NDArray[np.int32]:
         state = np.asarray(state)
@@ -397,6 +500,11 @@ def text_machine_from(settings: Mapping[str, Any], corpus: TextCorpus, tokenizer
         raise UsageError(f"these settings are not those of a text machine whose tokens are {tokenizer.name}")
     arguments: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
     return TextMachine(corpus, tokenizer, **arguments)
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON values."""
+    return value.to_json() if isinstance(value, RateTable) else list(value) if isinstance(value, tuple) else value
 
 
 def _setting_names() -> list[str]:

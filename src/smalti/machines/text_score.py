@@ -106,7 +106,8 @@ def score_text(
         chosen = sites[begin : begin + BATCH]
         windows = padded[chosen[:, None] + np.arange(2 * reach + 1)]
         hidden(windows, order, visible[begin : begin + BATCH], rng)
-        p = machine.distributions(windows, exclude=exclude, threads=threads)
+        shown = visible[begin : begin + BATCH] if order == "any" else chosen / length
+        p = machine.distributions(windows, visible=shown, exclude=exclude, threads=threads)
         nats[begin : begin + BATCH] = surprise(p, symbols[chosen])
         if tick is not None:
             tick(len(chosen) / count)

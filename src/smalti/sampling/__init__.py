@@ -6,7 +6,8 @@ from smalti.sampling.pictures import beside_nearest, grid, png_bytes, trajectory
 from smalti.sampling.reopen import OpenRun, open_run, recorded_machine
 from smalti.sampling.run import Difference, Report, RunRecord, read_run, verify, write_run
 from smalti.sampling.text import TextDenoiser
-from smalti.sampling.text_request import TextRequest, TextSettings
+from smalti.sampling.text_request import TextRequest
+from smalti.sampling.text_settings import TextSettings
 from smalti.sampling.text_trace import TextSample, TextTrace
 from smalti.sampling.trace import Sample, Trace
 

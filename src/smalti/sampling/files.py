@@ -16,7 +16,7 @@ from pathlib import Path
 
 from smalti.errors import InputError, disk_full
 
-__all__ = ["check_creatable", "is_leftover", "said_plainly", "write_file"]
+__all__ = ["check_creatable", "claimed", "is_leftover", "said_plainly", "write_file"]
 
 _LEFTOVER = re.compile(r"\..+\.[0-9]+\.partial")
 
@@ -81,6 +81,37 @@ def said_plainly(path: Path) -> Iterator[None]:
         raise InputError(
             f"{path} cannot be written ({error.strerror or error}); choose a place where files can be created."
         ) from error
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Makes the folder of a run and keeps other processes out; the claim ends with the process, however that ends.
+
+    Args:
+        folder: the folder.
+
+    Raises:
+        InputError: another process has claimed it, it is a file, or it cannot be made.
+    """
+    import fcntl
+
+    with said_plainly(folder):
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file, and a run needs a folder; choose another place.")
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"Another process is writing to {folder}; wait for it, or choose another folder."
+            ) from error
+        except OSError:
+            pass  # some network file systems have no locks; writes are still whole or not at all
+        yield
+    finally:
+        os.close(handle)
 
 
 def is_leftover(path: Path) -> bool:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smalti.corpus import BUILTIN, CorpusStore, ImageCorpus, open_images
+from smalti.corpus import BUILTIN, CorpusStore, ImageCorpus, TextCorpus, open_images, open_text
 from smalti.corpus.decode import shown
 from smalti.corpus.store import is_store
-from smalti.corpus.text import BUILTIN_TEXT, TextCorpus, open_text
+from smalti.corpus.text import BUILTIN_TEXT
 from smalti.errors import InputError, SmaltiError
 from smalti.machines import MACHINES, Machine
 from smalti.sampling.image_request import Request
@@ -126,26 +126,26 @@ def _there(request: RunRequest, source: str | Path | None, builtin: tuple[str, .
 
 
 def _others(request: RunRequest, place: str | Path, digest: str) -> InputError:
-    _say_what_changed(Path(place), request.corpus_digest)
+    _say_what_changed(Path(place), request)
     return InputError(
         f"the {request.kind} at '{shown(place)}' are not those that this run was made from (digest {digest[:12]}, then "
         f"{request.corpus_digest[:12]}): restore them, or say where they are with --source PATH"
     )
 
 
-def _say_what_changed(place: Path, digest: str) -> None:
+def _say_what_changed(place: Path, request: RunRequest) -> None:
     """Raises `InputError` if a corpus store knows why it is not the corpus that a run was made from."""
     if not is_store(place):
         return
-    event = CorpusStore.open(place).changed_since(digest)
+    event = CorpusStore.open(place).changed_since(request.corpus_digest)
     if event is None:
         return
     if event.action == "forget":
         raise InputError(
-            f"an item of the pictures of this run was forgotten from '{shown(place)}' on {event.time}, so that nothing "
-            "can be made again from them: keep the run as it is, or delete it"
+            f"an item of the {request.kind} of this run was forgotten from '{shown(place)}' on {event.time}, so that "
+            "nothing can be made again from them: keep the run as it is, or delete it"
         )
     raise InputError(
-        f"items were added to '{shown(place)}' on {event.time}, after this run was made: say where the pictures are as "
-        "they were with --source PATH"
+        f"items were added to '{shown(place)}' on {event.time}, after this run was made: say where the {request.kind} "
+        "are as they were with --source PATH"
     )

@@ -20,9 +20,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +30,7 @@ from typing import Any, Generic, Literal, TypeVar
 from smalti.errors import InputError
 from smalti.progress import SILENT, Progress
 from smalti.sampling.ddim import batches
-from smalti.sampling.files import is_leftover, said_plainly, write_file
+from smalti.sampling.files import claimed, is_leftover, said_plainly, write_file
 from smalti.sampling.image_request import Request
 from smalti.sampling.request import Output, RunRequest, Samples, text_in, versions_in_use
 from smalti.sampling.text_request import TextRequest
@@ -148,7 +147,7 @@ def write_run(
     folder = Path(folder)
     make = request.maker(machine)
     batches(request.seeds, batch)  # refuses a batch size without meaning before anything is written
-    with _claimed(folder):
+    with claimed(folder):
         record = _begun(folder, request, existing)
         request = record.request
         _remove_leftovers(folder)
@@ -310,30 +309,6 @@ def _file_names(request: RunRequest) -> tuple[str, ...]:
 
 def _part(folder: Path, seed: int) -> Path:
     return folder / _PARTS / f"{seed:06d}.safetensors"
-
-
-@contextlib.contextmanager
-def _claimed(folder: Path) -> Iterator[None]:
-    """Makes the folder and keeps other processes out of it; the claim ends with the process, however that ends."""
-    import fcntl
-
-    with said_plainly(folder):
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"{folder} is a file, and a run needs a folder; choose another place.")
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"Another process is writing to {folder}; wait for it, or choose another folder."
-            ) from error
-        except OSError:
-            pass  # some network file systems have no locks; writes are still whole or not at all
-        yield
-    finally:
-        os.close(handle)
 
 
 def _begun(folder: Path, request: AnyRequest, existing: str) -> RunRecord[AnyRequest]:

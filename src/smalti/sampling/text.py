@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,18 +18,23 @@ from numpy.typing import NDArray
 from smalti.engine.text_query import windows_of
 from smalti.machines.text import TextMachine
 from smalti.noise.words import uniforms
+from smalti.sampling.text_settings import MASKING
 from smalti.sampling.tokens import MASK, Question
 
 __all__ = ["TextDenoiser", "random_start"]
+
+# A radius, and a window.
+_Key: TypeAlias = tuple[int, bytes]
 
 
 @dataclass(eq=False)
 class TextDenoiser:
     """A `smalti.sampling.tokens.TokenDenoiser`, for one row of tokens or, by `answer`, for several. Tier: *bitwise*.
 
-    Machines with mask and hybrid noise are for `unmask`. With uniform noise, for `unnoise`, the machine leaves the
-    token at the site itself out, and takes the share of tokens kept from the sampler; then nothing can be kept between
-    the steps, as that share changes.
+    Machines with mask and hybrid noise are for `unmask`. With uniform and structured noise, for `unnoise`, the machine
+    leaves the token at the site itself out, and takes the share of tokens kept from the sampler; then nothing can be
+    kept between the steps, as that share changes. A radius that changes with the share of tokens that are visible takes
+    that from the row.
 
     Attributes:
         machine: what is asked.
@@ -43,7 +49,7 @@ class TextDenoiser:
     remember: bool = True
     asked: int = field(default=0, init=False)
     searched: int = field(default=0, init=False)
-    _known: dict[int, dict[bytes, NDArray[np.float64]]] = field(default_factory=dict, init=False, repr=False)
+    _known: dict[int, dict[_Key, NDArray[np.float64]]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def vocabulary(self) -> int:
@@ -57,21 +63,31 @@ class TextDenoiser:
     def answer(self, questions: Sequence[tuple[int, Question]]) -> list[NDArray[np.float64]]:
         """Answers for several rows by one search of the corpus; see `smalti.sampling.tokens.together`."""
         self.asked += sum(len(question.sites) for _, question in questions)
-        if self.machine.noise == "uniform":
+        if self.machine.noise not in MASKING:
             self.searched += sum(len(question.sites) for _, question in questions)
             return [
                 self.machine(one.tokens.astype(np.int32), one.sites, keep=one.kept, threads=self.threads).probabilities
                 for _, one in questions
             ]
         windows = [windows_of(one.tokens.astype(np.int32), one.sites, self.machine.reach) for _, one in questions]
+        visible = [np.full(len(one.sites), (one.tokens != MASK).sum() / len(one.tokens)) for _, one in questions]
         if not self.remember:
-            return self._anew(windows)
-        keys = [[window.tobytes() for window in rows] for rows in windows]
-        fresh: dict[bytes, NDArray[np.int32]] = {}
-        for (place, _), rows, names in zip(questions, windows, keys, strict=True):
+            anew = self._anew(np.concatenate(windows), np.concatenate(visible))
+            return np.split(anew, np.cumsum([len(rows) for rows in windows])[:-1])
+        keys = [
+            [(radius, window.tobytes()) for radius, window in zip(self.machine.radius_at(shares), rows, strict=True)]
+            for rows, shares in zip(windows, visible, strict=True)
+        ]
+        fresh: dict[_Key, tuple[NDArray[np.int32], float]] = {}
+        for (place, _), rows, shares, names in zip(questions, windows, visible, keys, strict=True):
             known = self._known.get(place, {})
-            fresh |= {name: row for name, row in zip(names, rows, strict=True) if name not in known}
-        found = dict(zip(fresh, self._anew([np.stack(list(fresh.values()))])[0], strict=True)) if fresh else {}
+            fresh |= {
+                name: (row, share) for name, row, share in zip(names, rows, shares, strict=True) if name not in known
+            }
+        found: dict[_Key, NDArray[np.float64]] = {}
+        if fresh:
+            rows, shares = zip(*fresh.values(), strict=True)
+            found = dict(zip(fresh, self._anew(np.stack(rows), np.array(shares)), strict=True))
         answers: list[NDArray[np.float64]] = []
         for (place, _), names in zip(questions, keys, strict=True):
             known = self._known.get(place, {})
@@ -80,15 +96,14 @@ class TextDenoiser:
             answers.append(np.stack([self._known[place][name] for name in names]))
         return answers
 
-    def _anew(self, windows: Sequence[NDArray[np.int32]]) -> list[NDArray[np.float64]]:
-        """What the machine says of windows, in one call."""
-        self.searched += sum(map(len, windows))
-        found = self.machine.distributions(np.concatenate(windows), threads=self.threads)
-        return np.split(found, np.cumsum([len(rows) for rows in windows])[:-1])
+    def _anew(self, windows: NDArray[np.int32], visible: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the machine says of windows in rows of which shares are visible, in one call."""
+        self.searched += len(windows)
+        return self.machine.distributions(windows, visible=visible, threads=self.threads)
 
 
 def random_start(template: NDArray[np.int32], vocabulary: int, *, seed: int) -> NDArray[np.int32]:
-    """A row of uniform noise: every masked place of a template filled with a token drawn from all V.
+    """A row of noise alone, uniform or structured: each masked place of a template with a token drawn from all V.
 
     Args:
         template: the row, -1 where a token is to be drawn; others stay. int32, shape (L,).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,100 +14,18 @@ from smalti.corpus.text import TextCorpus
 from smalti.corpus.tokens import from_json
 from smalti.errors import InputError, UsageError
 from smalti.machines.text import TextMachine, text_machine_from
-from smalti.noise.discrete import KEPT
 from smalti.progress import Task
 from smalti.sampling.ddim import checked_seeds
 from smalti.sampling.request import Output, RunRequest, text_in, versions_in_use
 from smalti.sampling.text import TextDenoiser, random_start
+from smalti.sampling.text_settings import MASKING, TextSettings
 from smalti.sampling.text_trace import TextTrace
-from smalti.sampling.tokens import MASK, ORDERS, Order, TokenStep, Walk, together, unmask_walk, unnoise_walk
-from smalti.sampling.truncation import Truncation
+from smalti.sampling.tokens import MASK, TokenStep, Walk, together, unmask_walk, unnoise_walk
 
-__all__ = ["ALL_TEXTS", "TextRequest", "TextSettings", "recorded_text_machine", "text_name"]
+__all__ = ["ALL_TEXTS", "TextRequest", "recorded_text_machine", "text_name"]
 
 ALL_TEXTS = "all.txt"
 """Name of the file that shows all texts."""
-
-STEPS = 50
-"""Steps that uniform noise is taken out in unless told."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextSettings:
-    """How a row of tokens is filled; see `smalti.sampling.tokens` for what the words mean.
-
-    Attributes:
-        order: which places are filled when; None under uniform noise, where all places may change in every step.
-        steps: steps, in each block; None: as many as there are places, or as the order needs.
-        schedule: of the share of tokens kept.
-        block: length of the blocks; None: one for all.
-        gamma, threshold: for the orders entropy-bounded and threshold; None for other orders.
-        truncation: temperature and truncation.
-
-    Raises:
-        UsageError: a setting has no meaning, or none for this order.
-    """
-
-    order: Order | None = "left-to-right"
-    steps: int | None = None
-    schedule: str = "linear"
-    block: int | None = None
-    gamma: float | None = None
-    threshold: float | None = None
-    truncation: Truncation = field(default_factory=Truncation)
-
-    def __post_init__(self) -> None:
-        if self.order is not None and self.order not in ORDERS:
-            raise UsageError(f"there is no order of decoding called {self.order!r}: choose one of {', '.join(ORDERS)}")
-        if self.schedule not in KEPT:
-            raise UsageError(
-                f"there is no schedule of noise on tokens called {self.schedule!r}: choose one of {', '.join(KEPT)}"
-            )
-        for name, owner in (("gamma", "entropy-bounded"), ("threshold", "threshold")):
-            if (getattr(self, name) is not None) != (self.order == owner):
-                raise UsageError(f"{name} belongs to the order {owner}: give it there and nowhere else")
-        if self.steps is not None and self.order in ("entropy-bounded", "threshold"):
-            raise UsageError(f"the order {self.order} takes as many steps as it needs: leave the number of steps out")
-        if self.order is None and (self.steps is None or self.block is not None):
-            raise UsageError("uniform noise is taken out of the whole text in a number of steps, without blocks")
-
-    @classmethod
-    def for_noise(cls, noise: str, **given: Any) -> TextSettings:
-        """The settings for a machine's noise, with what was not `given`, or is None, at its default.
-
-        Raises:
-            UsageError: a setting has no meaning, or none under this noise.
-        """
-        chosen = {name: value for name, value in given.items() if value is not None}
-        if noise == "uniform":
-            for name in ("order", "block", "gamma", "threshold"):
-                if name in chosen:
-                    raise UsageError(f"under uniform noise every token may change in every step: leave out {name}")
-            return cls(**{"order": None, "steps": STEPS, **chosen})
-        order = chosen.get("order", "left-to-right")
-        own = {"entropy-bounded": {"gamma": 0.1}, "threshold": {"threshold": 0.9}}.get(order, {})
-        return cls(**{**own, **chosen})
-
-    def walk(self, vocabulary: int, start: NDArray[np.int32], fixed: NDArray[np.bool_], seed: int) -> Walk:
-        """The sampler of one text, from its row at the start; `fixed`: which tokens stay."""
-        row = start.astype(np.int64)
-        common: dict[str, Any] = {"seed": seed, "schedule": self.schedule, "truncation": self.truncation}
-        if self.order is None:
-            assert self.steps is not None
-            return unnoise_walk(vocabulary, row, steps=self.steps, fixed=fixed, **common)
-        own = {name: getattr(self, name) for name in ("gamma", "threshold") if getattr(self, name) is not None}
-        return unmask_walk(vocabulary, row, order=self.order, steps=self.steps, block=self.block, **common, **own)
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> TextSettings:
-        """The settings that `to_json` wrote. Raises `KeyError`, `TypeError` or `ValueError` for anything else."""
-        if set(record) != {f.name for f in fields(cls)}:
-            raise ValueError("settings")
-        return cls(**{**record, "truncation": Truncation(**record["truncation"])})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +37,7 @@ class TextRequest(RunRequest):
         sampler: how the row is filled.
         tokenizer: what `smalti.corpus.tokens.from_json` makes the tokenizer from.
         template: the row that every sample begins with: tokens that are given, -1 where one is wanted. Shape (L,).
+        context: how many tokens of the row, from its first, stand before the text and are no part of it: all given.
 
     Raises:
         UsageError: a value has no meaning, or two do not fit.
@@ -130,6 +49,7 @@ class TextRequest(RunRequest):
     sampler: TextSettings
     tokenizer: Mapping[str, Any]
     template: tuple[int, ...]
+    context: int = 0
 
     def __post_init__(self) -> None:
         checked_seeds(self.seeds)
@@ -137,17 +57,14 @@ class TextRequest(RunRequest):
             raise UsageError(
                 "there is nothing to write: leave one token open at least (--length, or a gap in --infill)"
             )
-        if (self.machine["noise"] == "uniform") != (self.sampler.order is None):
-            raise UsageError("an order of decoding is for masks, and uniform noise has none")
-        if self.machine["noise"] == "structured":
-            raise UsageError(
-                "no texts can be made with structured noise, whose steps back are not known: choose mask, hybrid or "
-                "uniform"
-            )
+        if not 0 <= self.context < len(self.template) or MASK in self.template[: self.context]:
+            raise UsageError("what stands before a text is given, all of it, and something comes after it")
+        if (self.machine["noise"] in MASKING) != (self.sampler.order is not None):
+            raise UsageError("an order of decoding is for masks, and uniform and structured noise have none")
 
     @property
     def steps(self) -> int:
-        """Units of work of one sample: its open tokens, or the steps under uniform noise."""
+        """Units of work of one sample: its open tokens, or the steps under noise without masks."""
         return self.template.count(MASK) if self.sampler.order is not None else self.sampler.steps or 0
 
     @classmethod
@@ -156,6 +73,7 @@ class TextRequest(RunRequest):
         machine: TextMachine,
         template: NDArray[np.int32],
         *,
+        context: int = 0,
         sampler: TextSettings | None = None,
         source: str,
         seeds: Iterable[int] = range(4),
@@ -169,6 +87,7 @@ class TextRequest(RunRequest):
             template: the row to begin with, -1 where a token is wanted. int32, shape (L,).
 
         Keyword Args:
+            context: how many of its tokens stand before the text, and are no part of it.
             sampler: how it is filled; the default for the machine's noise unless given.
             source: what the corpus was opened from.
             seeds: the seeds, none twice.
@@ -192,11 +111,17 @@ class TextRequest(RunRequest):
             sampler=sampler or TextSettings.for_noise(machine.noise),
             tokenizer=machine.tokenizer.to_json(),
             template=tuple(int(token) for token in template),
+            context=context,
         )
 
     def settings(self) -> dict[str, Any]:
         """What traces keep of the request."""
-        return {"machine": dict(self.machine), "sampler": self.sampler.to_json(), "template": list(self.template)}
+        return {
+            "machine": dict(self.machine),
+            "sampler": self.sampler.to_json(),
+            "template": list(self.template),
+            "context": self.context,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """See `RunRequest`."""
@@ -223,6 +148,7 @@ class TextRequest(RunRequest):
             sampler=TextSettings.from_json(record["sampler"]),
             tokenizer=dict(record["tokenizer"]),
             template=tuple(int(token) for token in record["template"]),
+            context=int(record["context"]),
         )
 
     def maker(self, machine: TextMachine) -> Callable[[Sequence[int], Task], TextTrace]:
@@ -236,19 +162,24 @@ class TextRequest(RunRequest):
         template = np.array(self.template, np.int32)
 
         def make(seeds: Sequence[int], task: Task) -> TextTrace:
-            uniform = self.sampler.order is None
-            starts = [random_start(template, machine.vocabulary, seed=s) if uniform else template for s in seeds]
-            walks = [
-                self.sampler.walk(machine.vocabulary, start, template != MASK, seed)
-                for start, seed in zip(starts, seeds, strict=True)
-            ]
+            masks = self.sampler.order is not None
+            starts = [template if masks else random_start(template, machine.vocabulary, seed=s) for s in seeds]
+            walks = [self._walk(machine, start, seed) for start, seed in zip(starts, seeds, strict=True)]
             steps: list[list[TokenStep]] = [[] for _ in seeds]
             for place, step in together(walks, TextDenoiser(machine).answer):
                 steps[place].append(step)
-                task.advance(1 if uniform else len(step.sites))
+                task.advance(len(step.sites) if masks else 1)
             return TextTrace.of(list(zip(seeds, starts, steps, strict=True)), machine=machine, settings=self.settings())
 
         return make
+
+    def _walk(self, machine: TextMachine, start: NDArray[np.int32], seed: int) -> Walk:
+        """The sampler of one text, from its row at the start."""
+        row = start.astype(np.int64)
+        if self.sampler.order is not None:
+            return unmask_walk(machine.vocabulary, row, self.sampler, seed=seed)
+        fixed = np.array(self.template) != MASK
+        return unnoise_walk(machine.vocabulary, row, self.sampler, seed=seed, fixed=fixed, reverse=machine.reverse)
 
     def load(self, path: Path) -> TextTrace:
         """See `RunRequest`."""

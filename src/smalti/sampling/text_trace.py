@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ from smalti.sampling.files import write_file
 from smalti.sampling.text_ranges import character_ranges
 from smalti.sampling.tokens import TokenStep
 from smalti.sampling.trace_file import read_trace_file, trace_bytes
+
+if TYPE_CHECKING:
+    from smalti.receipts.text import TextReceipt
 
 __all__ = ["TextEvents", "TextSample", "TextTrace"]
 
@@ -90,9 +93,10 @@ class TextSample:
     Attributes:
         seed: the seed.
         text: the finished text.
-        tokens: its tokens. int32, shape (L,).
+        tokens: its tokens. int32, shape (L - C,).
+        context: how many tokens C of the row stand before the text, and are no part of it.
         start: the row that the sampler began with, -1 where masked. int32, shape (L,).
-        events: the tokens that were drawn.
+        events: the tokens that were drawn, with their places in the row.
         settings: what decided the sample; JSON values.
         tokenizer: how text was cut.
         corpus_digest: digest of the corpus.
@@ -102,12 +106,29 @@ class TextSample:
     seed: int
     text: str
     tokens: NDArray[np.int32]
+    context: int
     start: NDArray[np.int32]
     events: TextEvents
     settings: Mapping[str, Any]
     tokenizer: Tokenizer
     corpus_digest: str
     machine: TextMachine | None = None
+
+    @property
+    def receipt(self) -> TextReceipt:
+        """Where the text came from.
+
+        Raises:
+            UsageError: the machine that made it is not at hand.
+        """
+        if self.machine is None:
+            raise UsageError(
+                "a receipt takes the machine that made the sample, and this trace came without it: open the run with "
+                "open_run(folder), or set it with trace.made_by(machine)"
+            )
+        from smalti.receipts.text import TextReceipt
+
+        return TextReceipt(self, self.machine)
 
     def state(self, event: int) -> NDArray[np.int32]:
         """The row that an event was drawn from: as it was before the event's step.
@@ -145,8 +166,9 @@ class TextTrace:
         tokens: the finished rows. int32, shape (S, L).
         offsets: events [offsets[k], offsets[k + 1]) are those of sample k. int64, shape (S + 1,).
         events: all events, sample after sample.
-        texts: the finished texts. Shape (S,).
-        settings: what decided the samples: those of the machine under "machine", and of the sampler; JSON values.
+        texts: the finished texts, without what stands before them. Shape (S,).
+        settings: what decided the samples: those of the machine under "machine", of the sampler, the row they begin
+            with, and under "context" how many of its tokens stand before the texts; JSON values.
         tokenizer: what `smalti.corpus.tokens.from_json` makes the tokenizer from.
         corpus_digest: digest of the corpus, hexadecimal.
         machine: the machine that made it, where it is at hand: receipts need it. Not part of what is saved.
@@ -176,6 +198,7 @@ class TextTrace:
             and self.offsets.shape == (count + 1,)
             and (np.diff(self.offsets) >= 0).all()
             and (self.offsets[0], self.offsets[-1]) == (0, total)
+            and 0 <= self.context <= self.length
             and all(
                 getattr(self.events, name).dtype == kind and getattr(self.events, name).shape == (total,)
                 for name, kind in _EVENTS.items()
@@ -202,7 +225,7 @@ class TextTrace:
 
         Keyword Args:
             machine: the machine that was asked.
-            settings: what decided the samples.
+            settings: what decided the samples; see the attribute.
         """
         events = [TextEvents.of(steps) for _, _, steps in walks]
         finished = [steps[-1].following if steps else start for _, start, steps in walks]
@@ -212,7 +235,7 @@ class TextTrace:
             tokens=np.stack(finished).astype(np.int32),
             offsets=_offsets([len(one) for one in events]),
             events=_joined(events),
-            texts=tuple(machine.tokenizer.decode(row.tolist()) for row in finished),
+            texts=tuple(machine.tokenizer.decode(row[settings["context"] :].tolist()) for row in finished),
             settings=dict(settings),
             tokenizer=machine.tokenizer.to_json(),
             corpus_digest=machine.corpus.digest,
@@ -221,8 +244,13 @@ class TextTrace:
 
     @property
     def length(self) -> int:
-        """Number of tokens L of each text."""
+        """Number of tokens L of each row."""
         return self.tokens.shape[1]
+
+    @property
+    def context(self) -> int:
+        """How many tokens of each row stand before the text."""
+        return self.settings["context"]
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -240,7 +268,8 @@ class TextTrace:
         return TextSample(
             seed=self.seeds[place],
             text=self.texts[place],
-            tokens=self.tokens[place],
+            tokens=self.tokens[place, self.context :],
+            context=self.context,
             start=self.start[place],
             events=self._events_of(place),
             settings=self.settings,

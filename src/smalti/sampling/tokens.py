@@ -1,21 +1,13 @@
 """From masked or random tokens to a text: discrete samplers over one small protocol.
 
 A denoiser gives, for a row of tokens in which -1 is the mask, the probabilities of the clean token at the sites asked
-for. Every sampler is a generator of `TokenStep`s, each of which changes some tokens; what orders differ in is which:
+for. Every sampler is a generator of `TokenStep`s, each of which changes some tokens:
 
-    ancestral        each masked token with probability (a_s - a_t) / (1 - a_t), whatever the denoiser says
-    confidence       those with the largest probability
-    entropy          those with the smallest entropy
-    margin           those with the largest difference between the two largest probabilities
-    entropy-bounded  sorted by entropy, as many as keep the sum of entropies minus the largest at most gamma
-    threshold        all whose largest probability is at least tau
-    left-to-right    the leftmost
-    remask           all are drawn; those drawn with the largest probability stay, the rest is masked again
+    unmask   fills masked places, in an order of decoding (`smalti.sampling.orders`) until none is left
+    unnoise  takes noise without masks out of a row, by exact reverse steps in which every place may change
 
-and at least one, so that every sampler ends. (Sahoo et al. 2024, 2406.07524; Kim et al. 2025, 2502.06768, for margin;
-Ben-Hamu et al. 2025, 2505.24857, for entropy bounds; Nie et al. 2025, 2502.09992, for remasking; blocks after Arriola
-et al. 2025, 2503.09573.) With `block` the row is filled block by block from the left, each in the order chosen.
-Visible tokens stay as they are, so a prompt and gaps to fill are nothing special.
+With a `block` the row is filled block by block from the left, each in the order chosen (Arriola et al. 2025,
+2503.09573). Visible tokens stay as they are, so a prompt and gaps to fill are nothing special.
 
 Tier: *bitwise*, if the denoiser is: a draw is a function of (seed, step, site), made in float64.
 """
@@ -23,10 +15,9 @@ Tier: *bitwise*, if the denoiser is: a draw is a function of (seed, step, site),
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +25,14 @@ from numpy.typing import NDArray
 from smalti.errors import SmaltiError, UsageError
 from smalti.noise.discrete import kept, uniform_reverse
 from smalti.noise.words import uniforms
-from smalti.sampling.truncation import Truncation, entropies
+from smalti.sampling.orders import Found, Stage, asked, picked
+from smalti.sampling.text_settings import TextSettings
+from smalti.sampling.truncation import entropies
 
 __all__ = [
     "MASK",
-    "ORDERS",
-    "Order",
     "Question",
+    "Reverse",
     "TokenDenoiser",
     "TokenStep",
     "Walk",
@@ -52,11 +44,6 @@ __all__ = [
 ]
 
 MASK = -1
-
-Order = Literal[
-    "ancestral", "confidence", "entropy", "margin", "entropy-bounded", "threshold", "left-to-right", "remask"
-]
-ORDERS: tuple[Order, ...] = get_args(Order)
 
 Tokens = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
@@ -123,6 +110,10 @@ class Question:
     sites: NDArray[np.int64]
 
 
+Reverse: TypeAlias = Callable[[Probabilities, Tokens, float, float], Probabilities]
+"""The law of tokens one step back, (S, V), from leave-one-out probabilities (S, V), the tokens now (S,), and the shares
+kept before and after; see `smalti.noise.discrete.uniform_reverse`."""
+
 Walk: TypeAlias = Generator[Question | TokenStep, Probabilities | None, None]
 """A sampler that asks whoever drives it: a `Question` wants its answer sent in, a `TokenStep` None."""
 
@@ -168,259 +159,130 @@ def _driven(walk: Walk, denoiser: TokenDenoiser) -> Iterator[TokenStep]:
 
 
 def unmask(
-    denoiser: TokenDenoiser,
-    tokens: Tokens,
-    *,
-    seed: int,
-    order: Order = "confidence",
-    steps: int | None = None,
-    schedule: str = "linear",
-    truncation: Truncation | None = None,
-    block: int | None = None,
-    gamma: float = 0.1,
-    threshold: float = 0.9,
+    denoiser: TokenDenoiser, tokens: Tokens, settings: TextSettings | None = None, *, seed: int
 ) -> Iterator[TokenStep]:
     """Fills the masked places of a row.
 
     Args:
         denoiser: what gives the probabilities.
         tokens: the row, -1 where masked; visible tokens stay. Shape (L,).
+        settings: in which order, how many at a time, drawn from what; from the left, one at a time unless given.
 
     Keyword Args:
         seed: seed of the sample, from 0.
-        order: which places are filled when.
-        steps: calls of the denoiser in each block; unless given, one for each masked place (confidence, entropy,
-            margin, left-to-right, remask: one place a step; entropy-bounded and threshold: as many as it takes).
-        schedule: of the share of tokens kept, one of `smalti.noise.discrete.KEPT`.
-        truncation: temperature and truncation of what is drawn from; none unless given.
-        block: length of the blocks; the whole row unless given.
-        gamma: for entropy-bounded, in bits.
-        threshold: for threshold.
 
     Returns:
         The steps, made as they are asked for.
 
     Raises:
-        UsageError: a setting has no meaning.
+        UsageError: the settings have no order of decoding, or the row is none.
     """
-    walk = unmask_walk(
-        denoiser.vocabulary,
-        tokens,
-        seed=seed,
-        order=order,
-        steps=steps,
-        schedule=schedule,
-        truncation=truncation,
-        block=block,
-        gamma=gamma,
-        threshold=threshold,
-    )
-    return _driven(walk, denoiser)
+    return _driven(unmask_walk(denoiser.vocabulary, tokens, settings, seed=seed), denoiser)
 
 
-def unmask_walk(
-    vocabulary: int,
-    tokens: Tokens,
-    *,
-    seed: int,
-    order: Order = "confidence",
-    steps: int | None = None,
-    schedule: str = "linear",
-    truncation: Truncation | None = None,
-    block: int | None = None,
-    gamma: float = 0.1,
-    threshold: float = 0.9,
-) -> Walk:
+def unmask_walk(vocabulary: int, tokens: Tokens, settings: TextSettings | None = None, *, seed: int) -> Walk:
     """`unmask` for whoever answers the questions; `vocabulary` is V, other arguments and errors are the same."""
-    if order not in ORDERS:
-        raise UsageError(f"there is no order of decoding called {order!r}: choose one of {', '.join(ORDERS)}")
-    if steps is not None and steps < 1:
-        raise UsageError(f"a text takes at least 1 step, not {steps}")
-    if steps is not None and order in ("entropy-bounded", "threshold"):
-        raise UsageError(f"the order {order} takes as many steps as it needs: leave the number of steps out")
-    if block is not None and block < 1:
-        raise UsageError(f"a block is at least 1 token long, not {block}")
-    if not gamma >= 0.0 or not 0.0 < threshold <= 1.0:
-        raise UsageError(f"gamma is at least 0 and a threshold above 0 and at most 1, not {gamma} and {threshold}")
-    return _unmasked(
-        vocabulary,
-        _checked(tokens, vocabulary),
-        seed,
-        order,
-        steps,
-        schedule,
-        truncation or Truncation(),
-        block,
-        gamma,
-        threshold,
-    )
+    settings = settings or TextSettings()
+    if settings.order is None:
+        raise UsageError("masks are filled in an order of decoding, and these settings have none: give one")
+    return _unmasked(vocabulary, _checked(tokens, vocabulary), settings, seed)
 
 
-def _unmasked(
-    vocabulary: int,
-    tokens: Tokens,
-    seed: int,
-    order: Order,
-    steps: int | None,
-    schedule: str,
-    truncation: Truncation,
-    block: int | None,
-    gamma: float,
-    threshold: float,
-) -> Walk:
+def _unmasked(vocabulary: int, tokens: Tokens, settings: TextSettings, seed: int) -> Walk:
     length = len(tokens)
+    block = settings.block or length
     index = 0
-    for begin in range(0, length, block or max(length, 1)):
-        end = min(begin + (block or length), length)
-        masked = begin + np.flatnonzero(tokens[begin:end] == MASK)
-        if not len(masked):
-            continue
-        shares = kept(schedule, steps or len(masked))
-        wanted = len(masked)
+    for begin in range(0, length, block):
+        wanted = masked = begin + np.flatnonzero(tokens[begin : begin + block] == MASK)
+        shares = kept(settings.schedule, settings.steps or max(len(wanted), 1)).tolist()
         for number, (before, after) in enumerate(itertools.pairwise(shares)):
-            masked = begin + np.flatnonzero(tokens[begin:end] == MASK)
             if not len(masked):
                 break
             last = number == len(shares) - 2
-            asked = masked[:1] if order == "left-to-right" and steps is None else masked
-            if order == "ancestral":
-                chance = (after - before) / (1.0 - before)
-                chosen = uniforms(length, seed=seed, purpose="text/reveal", step=index)[masked] < chance
-                asked = masked if last else masked[chosen]
+            stage = Stage(number, index, masked, len(wanted), before, after, last)
+            sites = asked(settings, stage, length=length, seed=seed)
             index += 1
-            if not len(asked):
+            if not len(sites):
                 continue
-            given = _checked_rows((yield Question(tokens, float(before), asked)), len(asked), vocabulary)
-            law = truncation(given)
-            draws = uniforms(length, seed=seed, purpose="text/draw", step=index)[asked]
-            drawn = _drawn(law, draws)
+            given = _checked_rows((yield Question(tokens, before, sites)), len(sites), vocabulary)
+            law = settings.truncation(given)
+            drawn = _drawn(law, uniforms(length, seed=seed, purpose="text/draw", step=index)[sites])
             probability = np.take_along_axis(law, drawn[:, None], axis=1)[:, 0]
             entropy = entropies(given / np.cumsum(given, axis=1)[:, -1:])
-            if order == "ancestral" or last:
-                picked = np.arange(len(asked))
-            elif order == "entropy-bounded":
-                picked = _entropy_bounded(entropy, gamma)
-            elif order == "threshold":
-                largest = law.max(axis=1)
-                picked = np.flatnonzero(largest >= threshold)
-                picked = picked if len(picked) else np.array([largest.argmax()])
-            else:
-                # As many are visible after this step as the schedule keeps, and at least one more than before.
-                visible = math.ceil(after * wanted) if steps is not None else number + 1
-                count = max(1, visible - (wanted - len(masked)))
-                picked = _preferred(order, law, entropy, probability)[:count]
-            picked = np.sort(picked)
+            filled = picked(settings, stage, Found(law, entropy, probability))
             step = TokenStep(
-                index=index - 1,
+                index=stage.index,
                 tokens=tokens,
-                sites=asked[picked],
-                drawn=drawn[picked],
-                kept=float(before),
-                probability=probability[picked],
-                entropy=entropy[picked],
+                sites=sites[filled],
+                drawn=drawn[filled],
+                kept=before,
+                probability=probability[filled],
+                entropy=entropy[filled],
             )
             tokens = step.following
+            masked = np.setdiff1d(masked, step.sites, assume_unique=True)
             yield step
-
-
-def _preferred(
-    order: Order, law: Probabilities, entropy: NDArray[np.float64], probability: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """Places, the one to fill first at the front; the leftmost of equal ones."""
-    if order == "left-to-right":
-        return np.arange(len(law))
-    if order == "entropy":
-        return np.argsort(entropy, kind="stable")
-    if order == "remask":
-        return np.argsort(-probability, kind="stable")
-    top = np.sort(law, axis=1)
-    best = top[:, -1]
-    if order == "margin" and law.shape[1] > 1:
-        best = best - top[:, -2]
-    return np.argsort(-best, kind="stable")
-
-
-def _entropy_bounded(entropy: NDArray[np.float64], gamma: float) -> NDArray[np.int64]:
-    """The longest prefix, sorted by entropy, whose sum of entropies without the largest is at most gamma."""
-    order = np.argsort(entropy, kind="stable")
-    before = np.cumsum(entropy[order]) - entropy[order]
-    return order[: max(1, int((before <= gamma).sum()))]
 
 
 def unnoise(
     denoiser: TokenDenoiser,
     tokens: Tokens,
+    settings: TextSettings,
     *,
     seed: int,
-    steps: int,
-    schedule: str = "linear",
     fixed: NDArray[np.bool_] | None = None,
-    truncation: Truncation | None = None,
+    reverse: Reverse = uniform_reverse,
 ) -> Iterator[TokenStep]:
-    """Takes uniform noise out of a row, by exact reverse steps (see `smalti.noise.discrete`).
+    """Takes noise without masks out of a row, by exact reverse steps.
 
     Args:
         denoiser: gives *leave-one-out* probabilities: those of a site do not look at its own token.
         tokens: the row at time 1, no token masked. Shape (L,).
+        settings: how many steps, drawn from what; without an order.
 
     Keyword Args:
         seed: seed of the sample, from 0.
-        steps: number of steps, at least 1.
-        schedule: of the share of tokens kept, one of `smalti.noise.discrete.KEPT`.
         fixed: places that are known and stay. Shape (L,).
-        truncation: temperature and truncation of the posterior, before each step.
+        reverse: the step back under the noise; that of uniform noise unless given (`smalti.noise.structured`).
 
     Returns:
         The steps, made as they are asked for.
 
     Raises:
-        UsageError: a setting has no meaning, or a token is masked.
+        UsageError: the settings have an order, a token is masked, or the row is none.
     """
-    walk = unnoise_walk(
-        denoiser.vocabulary,
-        tokens,
-        seed=seed,
-        steps=steps,
-        schedule=schedule,
-        fixed=fixed,
-        truncation=truncation,
-    )
+    walk = unnoise_walk(denoiser.vocabulary, tokens, settings, seed=seed, fixed=fixed, reverse=reverse)
     return _driven(walk, denoiser)
 
 
 def unnoise_walk(
     vocabulary: int,
     tokens: Tokens,
+    settings: TextSettings,
     *,
     seed: int,
-    steps: int,
-    schedule: str = "linear",
     fixed: NDArray[np.bool_] | None = None,
-    truncation: Truncation | None = None,
+    reverse: Reverse = uniform_reverse,
 ) -> Walk:
     """`unnoise` for whoever answers the questions; `vocabulary` is V, other arguments and errors are the same."""
     tokens = _checked(tokens, vocabulary)
+    if settings.order is not None:
+        raise UsageError("an order of decoding is for masks, and noise without masks has none: leave it out")
     if (tokens == MASK).any():
         raise UsageError("uniform noise knows no mask: fill the places with random tokens first")
-    shares = kept(schedule, steps)
-    open_sites = np.flatnonzero(~fixed) if fixed is not None else np.arange(len(tokens))
-    return _unnoised(vocabulary, tokens, seed, shares, open_sites, truncation or Truncation())
+    sites = np.flatnonzero(~fixed) if fixed is not None else np.arange(len(tokens))
+    return _unnoised(vocabulary, tokens, settings, seed, sites, reverse)
 
 
 def _unnoised(
-    vocabulary: int,
-    tokens: Tokens,
-    seed: int,
-    shares: NDArray[np.float64],
-    sites: NDArray[np.int64],
-    truncation: Truncation,
+    vocabulary: int, tokens: Tokens, settings: TextSettings, seed: int, sites: NDArray[np.int64], reverse: Reverse
 ) -> Walk:
-    for index, (before, after) in enumerate(itertools.pairwise(shares)):
+    assert settings.steps is not None
+    for index, (before, after) in enumerate(itertools.pairwise(kept(settings.schedule, settings.steps).tolist())):
         if not len(sites):
             return
-        given = _checked_rows((yield Question(tokens, float(before), sites)), len(sites), vocabulary)
-        posterior = truncation(given)
-        law = uniform_reverse(posterior, tokens[sites], float(before), float(after))
+        given = _checked_rows((yield Question(tokens, before, sites)), len(sites), vocabulary)
+        law = reverse(settings.truncation(given), tokens[sites], before, after)
         drawn = _drawn(law, uniforms(len(tokens), seed=seed, purpose="text/draw", step=index)[sites])
         changed = np.flatnonzero(drawn != tokens[sites])
         step = TokenStep(
@@ -428,7 +290,7 @@ def _unnoised(
             tokens=tokens,
             sites=sites[changed],
             drawn=drawn[changed],
-            kept=float(before),
+            kept=before,
             probability=np.take_along_axis(law, drawn[:, None], axis=1)[changed, 0],
             entropy=entropies(given / np.cumsum(given, axis=1)[:, -1:])[changed],
         )
