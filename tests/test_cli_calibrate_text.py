@@ -10,7 +10,7 @@ from PIL import Image
 
 from cli_program import smalti, spawned
 from smalti.calibration.text import TextCalibration, calibrate_text
-from smalti.corpus.text import open_text
+from smalti.corpus import open_text
 
 TEXT = "to be or not to be, that is the question: whether it is nobler in the mind\n"
 QUICK = ("--samples", "20", "--noise", "mask")

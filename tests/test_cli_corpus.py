@@ -401,7 +401,7 @@ def test_verify_says_what_is_wrong(store: Path) -> None:
     found = smalti("corpus", "verify", store)
     assert found.code == 1
     lines = found.out.splitlines()
-    assert lines[0] == f"the pixels of item {item.id} ('{item.name}') are not those that were put in"
+    assert lines[0] == f"item {item.id} ('{item.name}') has other pixels than it was put in with"
     assert lines[-1] == f"not sound: 1 problem with '{store}'; restore it from a backup"
     record: Any = json.loads(smalti("corpus", "verify", store, "--json").out)
     assert (record["sound"], len(record["problems"])) == (False, 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli_program import smalti
-from smalti.corpus.text import open_text
+from smalti.corpus import open_text
 from smalti.machines.text import TextMachine
 from smalti.machines.text_score import score_documents, total_score
 

@@ -141,7 +141,7 @@ def test_two_files_that_differ_in_unicode_form_alone_are_told_apart_or_refused(t
 def test_rows_without_a_picture_are_left_out_with_a_note(folder):
     (folder / "metadata.csv").write_text("file_name,x\na.png,1\nz.png,1\nb.png,1\nc.png,1\nd.png,1\n../y.png,2\n")
     assert ImageCorpus.from_folder(folder).notes == (
-        "rows of 'metadata.csv' left out, since no picture has their file_name: 2 such as '../y.png'",
+        "rows of 'metadata.csv' left out, since no item has their file_name: 2 such as '../y.png'",
     )
     (folder / "metadata.csv").write_text("file_name,x\n")
     assert ImageCorpus.from_folder(folder).notes == ("'metadata.csv' has no rows",)
@@ -163,7 +163,7 @@ def test_what_was_taken_out_is_not_named_in_notes(folder):
         (
             "file;artist\na.png;x\n",
             "'F/metadata.csv' has no column file_name (its first row is 'file;artist'): add one that says which "
-            "picture each row is about, separate columns by commas, or give the file another name.",
+            "file each row is about, separate columns by commas, or give the file another name.",
         ),
         ("file_name,x,x\na.png,1,2\n", "'F/metadata.csv' has the column 'x' twice: rename one of them."),
         (
@@ -357,7 +357,7 @@ def test_words_that_fit_several_items_are_refused():
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        (({}, {}), "metadata has length 2 for 1 pictures: give one mapping for each."),
+        (({}, {}), "metadata has length 2 for 1 items: give one mapping for each."),
         (({"x": 1},), r"metadata\[0\] has 1 as its x: a value is text."),
         (({1: "x"},), r"metadata\[0\] has a column 1: the name of a column is text."),
         (({"name": "x"},), r"metadata\[0\] has a column 'name', which every item has already"),

@@ -73,7 +73,7 @@ def test_what_is_put_in_comes_out(tmp_path, few_digits):
         assert [item.id for item in store.items()] == list(corpus.ids)
         check = store.verify()
         assert (check.sound, check.problems, check.digest) == (True, (), corpus.digest)
-        assert (check.items, check.pictures) == (len(corpus), len(set(corpus.ids)))
+        assert (check.items, check.different) == (len(corpus), len(set(corpus.ids)))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.anything", "1.anything", "2.anything"]
 
 
@@ -93,7 +93,7 @@ def test_content_is_stored_once(tmp_path):
     images = np.repeat(noise(1, size=(64, 64)), 50, axis=0)
     CorpusStore.create(tmp_path / "x", made(images, map(str, range(50))), source="")
     assert (tmp_path / "x").stat().st_size < 2 * 64 * 64 + 50_000
-    assert CorpusStore.open(tmp_path / "x").verify().pictures == 1
+    assert CorpusStore.open(tmp_path / "x").verify().different == 1
 
 
 def test_adding_and_forgetting_equal_the_corpora_in_memory(tmp_path):

@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from smalti.corpus import CorpusStore, ImageCorpus, database, open_images
-from smalti.corpus.store import STORE
+from smalti.corpus import CorpusStore, ImageCorpus, TextCorpus, database, open_images, open_text
+from smalti.corpus.store import STORES
+from smalti.corpus.store.texts import Texts
 from smalti.errors import SmaltiError
 
 ACTIONS: dict[str, Callable[[CorpusStore], object]] = {
     "state": lambda store: store.state(),
     "items": lambda store: store.items(),
     "corpus": lambda store: store.corpus(),
-    "corpus at a size": lambda store: store.corpus(size=3),
-    "add": lambda store: store.add(pictures(2, first=50), source="more"),
+    "corpus at a size": lambda store: store.corpus(size=3 if store.kind == "pictures" else None),
+    "add": lambda store: store.add(some(store.kind, 2, first=50), source="more"),
     "forget": lambda store: store.forget(["3"], reason="x"),
     "events": lambda store: store.events(),
     "removals": lambda store: store.removals(),
@@ -37,10 +38,18 @@ def pictures(count: int, *, first: int = 0, size: tuple[int, int] = (8, 9)) -> I
     return ImageCorpus.from_arrays(rng.integers(0, 256, (count, *size), dtype=np.uint8), names=names)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> CorpusStore:
-    """Twenty pictures, two of which were forgotten."""
-    made = CorpusStore.create(tmp_path / "x.smalti", pictures(20), source="here")
+def some(kind: str, count: int, *, first: int = 0) -> ImageCorpus | TextCorpus:
+    """Items of a kind, named by numbers; each has 72 bytes."""
+    if kind == "pictures":
+        return pictures(count, first=first)
+    texts = [random.Random(first + i).randbytes(36).hex() for i in range(count)]
+    return TextCorpus.from_texts(texts, names=[str(first + i) for i in range(count)])
+
+
+@pytest.fixture(params=["pictures", "texts"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> CorpusStore[Any]:
+    """Twenty pictures or texts, two of which were forgotten."""
+    made = CorpusStore.create(tmp_path / "x.smalti", some(request.param, 20), source="here")
     made.forget(["7", "11"], reason="x")
     return made
 
@@ -65,7 +74,7 @@ def test_files_that_are_no_stores(tmp_path):
     def opened(path: Path) -> str:
         sentence = refused(path, lambda: CorpusStore.open(path))
         if path.suffix == ".smalti" and path.exists() and not path.is_dir():
-            assert refused(path, lambda: open_images(path)) == sentence
+            assert refused(path, lambda: open_images(path)) == refused(path, lambda: open_text(path)) == sentence
         return sentence
 
     path = tmp_path / "x.smalti"
@@ -95,10 +104,10 @@ def test_a_store_that_was_deleted(store):
 
 
 def test_stores_of_a_later_version(store):
-    later = STORE.version + 1
+    later = STORES[store.kind].version + 1
     alter(store.path, f"PRAGMA user_version = {later}")
     assert refused(store.path, lambda: CorpusStore.open(store.path)) == (
-        f"'S' was written by a later Smalti (layout {later}; this one reads {STORE.version}): update Smalti."
+        f"'S' was written by a later Smalti (layout {later}; this one reads {later - 1}): update Smalti."
     )
 
 
@@ -188,26 +197,34 @@ def test_bytes_that_were_changed_are_found_or_do_not_matter(store):
                 failed.add(name)
                 continue
             # What is read is right, whatever the state of the rest of the file.
-            if isinstance(result, ImageCorpus) and name == "corpus":
-                assert np.array_equal(result.images, corpus.images)
+            if name == "corpus":
+                assert equal(result, corpus)
             if name == "items":
                 assert {item.name for item in store.items()} == names
         assert not (sound and failed)
     assert found > 20
 
 
+def equal(one: Any, other: Any) -> bool:
+    """Whether two corpora hold the same."""
+    if isinstance(other, ImageCorpus):
+        return np.array_equal(one.images, other.images)
+    return one.documents == other.documents
+
+
+@pytest.mark.parametrize("store", ["pictures"], indirect=True)
 @pytest.mark.parametrize(
     ("statement", "problem"),
     [
-        ("UPDATE pixels SET bytes = zeroblob(72) WHERE slot = 1", "the pixels of item I ('N') are not those that were "
-         "put in"),
-        ("UPDATE pixels SET bytes = x'00' WHERE slot = 1", "the pixels of item I ('N') have another length"),
+        ("UPDATE pixels SET bytes = zeroblob(72) WHERE slot = 1", "item I ('N') has other pixels than it was put in "
+         "with"),
+        ("UPDATE pixels SET bytes = x'00' WHERE slot = 1", "item I ('N') has pixels of another length"),
         ("DELETE FROM pixels WHERE slot = 1", "item I ('N') has no pixels"),
-        ("UPDATE items SET channels = 3 WHERE place = 1", "the pixels of item I ('N') have another length"),
+        ("UPDATE items SET channels = 3 WHERE place = 1", "item I ('N') has pixels of another length"),
         ("UPDATE items SET id = zeroblob(32) WHERE place = 1",
-         "the pixels of item " + "0" * 64 + " ('N') are not those that were put in"),
+         "item " + "0" * 64 + " ('N') has other pixels than it was put in with"),
         ("UPDATE pixels SET bytes = randomblob(72) WHERE slot = (SELECT slot FROM items JOIN removed USING (place))",
-         "holds pixels that no item needs: they should have been overwritten"),
+         "holds pixels that no item needs, and that should be overwritten"),
         ("UPDATE items SET record = x'01' WHERE place = (SELECT place FROM removed)",
          "was forgotten, but its name and metadata are still there"),
         ("DELETE FROM removed", "'S' is damaged (its rows are not as they were written)"),
@@ -225,7 +242,51 @@ def test_bytes_that_were_changed_are_found_or_do_not_matter(store):
         ("UPDATE shape SET width = 1000000000000", "'S' is damaged (its rows are not as they were written)"),
     ],
 )  # fmt: skip
-def test_what_is_not_as_it_should_be_is_said(store, statement, problem):
+def test_pictures_that_are_not_as_they_should_be_are_said(store, statement, problem):
+    check_said(store, statement, problem)
+
+
+@pytest.mark.parametrize("store", ["texts"], indirect=True)
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("UPDATE texts SET bytes = zeroblob(72) WHERE slot = 1", "item I ('N') has other text than it was put in with"),
+        ("UPDATE texts SET bytes = x'ff' WHERE slot = 1", "item I ('N') has other text than it was put in with"),
+        ("DELETE FROM texts WHERE slot = 1", "item I ('N') has no text"),
+        ("UPDATE texts SET bytes = randomblob(72) WHERE slot = (SELECT slot FROM items JOIN removed USING (place))",
+         "holds text that no item needs, and that should be overwritten"),
+        ("UPDATE items SET record = x'01' WHERE place = (SELECT place FROM removed)",
+         "was forgotten, but its name and metadata are still there"),
+        ("UPDATE items SET label = 'x' WHERE place = 1", "'S' is damaged (its rows are not as they were written)"),
+        ("DELETE FROM items WHERE place = 1", "event 1 of the log does not fit to what is there"),
+        ("UPDATE items SET id = zeroblob(32) WHERE place = 1", "item " + "0" * 64 + " ('N') has other text than"),
+        ("UPDATE events SET after = 'x' WHERE number = 2", "but by its log it should be x"),
+    ],
+)  # fmt: skip
+def test_texts_that_are_not_as_they_should_be_are_said(store, statement, problem):
+    check_said(store, statement, problem)
+
+
+def test_a_text_of_another_length_than_its_record_says_is_found(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(Texts, "details", classmethod(lambda *_: {"characters": 71}))
+        store = CorpusStore.create(tmp_path / "x", some("texts", 1), source="")
+    (item,) = store.items()
+    assert store.verify().problems == (f"item {item.id} ('0') has another number of characters than its text",)
+
+
+def test_what_cannot_be_read_back_is_never_used(store):
+    table = "pixels" if store.kind == "pictures" else "texts"
+    alter(store.path, f"UPDATE {table} SET bytes = zeroblob(72) WHERE slot = 1")
+    for name in ("corpus", "corpus at a size"):
+        assert refused(store.path, lambda name=name: ACTIONS[name](store)) == (
+            f"'S' is damaged ({store.kind} are not as they were put in; smalti corpus verify says which): restore it "
+            "from a backup, or create it again."
+        )
+
+
+def check_said(store: CorpusStore[Any], statement: str, problem: str) -> None:
+    """A change behind the store's back is among the problems that it finds."""
     first = store.items()[0]
     alter(store.path, statement)
     problems = [
@@ -281,7 +342,7 @@ def test_a_full_disk(tmp_path, store, monkeypatch):
         return connection
 
     monkeypatch.setattr(sqlite3, "connect", small)
-    many = pictures(60, first=100, size=(8, 9))
+    many = some(store.kind, 60, first=100)
     assert refused(store.path, lambda: store.add(many, source="")) == (
         "The disk is full: 'S' could not be written; free some space and repeat the command."
     )
@@ -291,7 +352,7 @@ def test_a_full_disk(tmp_path, store, monkeypatch):
         "The disk is full: 'S' could not be written; free some space and repeat the command."
     )
     monkeypatch.undo()
-    assert np.array_equal(store.corpus().images, before.images)
+    assert equal(store.corpus(), before)
     assert store.verify().sound
     assert list(tmp_path.iterdir()) == [store.path]
 
@@ -338,7 +399,7 @@ def test_what_a_killed_create_left_is_removed(tmp_path, store):
         CorpusStore.create(tmp_path / "z.smalti", pictures(1), source="")
         assert in_use.exists()
     old.mkdir()
-    assert "was left behind by a command that was stopped, may hold pictures, and cannot be removed" in refused(
+    assert "was left behind by a command that was stopped, may hold items, and cannot be removed" in refused(
         tmp_path, lambda: store.forget(["4"], reason="x")
     )
     assert len(store.items()) == 17

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smalti.corpus.text import BUILTIN_TEXT, TextCorpus, open_text
+from smalti.corpus import open_text
+from smalti.corpus.text import BUILTIN_TEXT, TextCorpus
 from smalti.errors import InputError, UsageError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r\ufeff"), min_size=1, max_size=8)

@@ -15,11 +15,13 @@ from smalti.calibration.text import AIMS
 from smalti.cli import options as opt
 from smalti.cli.calibrate_text import calibrate_texts, write_calibration
 from smalti.cli.generate_options import TEXT_MACHINE, TextOption, TokensOption
-from smalti.cli.kinds import check_options, kind_of
+from smalti.cli.holders import remember_use
+from smalti.cli.kinds import check_options
 from smalti.cli.scales import basis
 from smalti.cli.sources import named, open_source
 from smalti.cli.terminal import columns, progress, say, say_json, tell_notes, took
 from smalti.corpus.decode import shown
+from smalti.corpus.sources import kind_of
 from smalti.errors import InputError, UsageError
 
 SEARCH = "Search"
@@ -164,6 +166,7 @@ def calibrate(
         )
     if kept:
         tell_notes([f"these pictures were calibrated with these settings before: read from '{shown(kept)}'"])
+    tell_notes(remember_use("calibration", out, source=source, digest=opened.corpus.digest))
     write_calibration(found, out, plot)
     if as_json:
         paths = {"calibration": shown(out.absolute()), "plot": shown(plot.absolute())}

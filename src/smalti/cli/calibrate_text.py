@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Protocol
 
 from smalti.calibration.text import TextCalibration, cached_text_calibration
+from smalti.cli.holders import remember_use
 from smalti.cli.terminal import columns, progress, say, say_json, tell_notes, took
 from smalti.corpus.decode import shown
-from smalti.corpus.text import open_text
+from smalti.corpus.sources import open_text
 from smalti.sampling.files import said_plainly, write_file
 
 
@@ -63,6 +64,7 @@ def calibrate_texts(
     )
     if kept:
         tell_notes([f"these texts were calibrated with these settings before: read from '{shown(kept)}'"])
+    tell_notes(remember_use("calibration", out, source=source, digest=corpus.digest))
     write_calibration(found, out, plot)
     seconds = time.monotonic() - started
     if as_json:

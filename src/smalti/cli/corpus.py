@@ -1,4 +1,4 @@
-"""`smalti corpus`: pictures in one file that can forget."""
+"""`smalti corpus`: pictures or texts in one file that can forget."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Annotated, Any
 import typer
 
 from smalti.cli import options as opt
-from smalti.cli.generate_pictures import MODES
+from smalti.cli.corpus_sources import SourcesArgument, kind_of_all, opened_all
+from smalti.cli.corpus_words import gone, grouped, item_json, items_of, said, state_json, staying, table
+from smalti.cli.generate_options import TextOption
 from smalti.cli.holders import Holder, find_holders
-from smalti.cli.sources import named
+from smalti.cli.kinds import check_options
 from smalti.cli.terminal import columns, counted, one_line, say, say_json, tell_notes
-from smalti.corpus import BUILTIN, Check, CorpusStore, Item, Removal, State, open_images
+from smalti.corpus import CorpusStore, Item, Removal, State
 from smalti.corpus.decode import shown
-from smalti.corpus.pixels import MODES as NAMES
-from smalti.corpus.pixels import shown_size
 from smalti.corpus.store.file import check_free
 from smalti.errors import InputError, UsageError
 
 corpus = typer.Typer(
-    help="Keep pictures in one file that can forget: items by content, a log, and nothing left of what was taken out.",
+    help="Keep pictures or texts in one file that can forget: items by content, a log, and nothing left of what was "
+    "taken out.",
     rich_markup_mode="rich",
     invoke_without_command=True,
 )
@@ -43,46 +44,53 @@ def _top(context: typer.Context) -> None:
 
 @corpus.command()
 def create(
-    store: StoreArgument, source: opt.SourceArgument, size: opt.SizeOption = None, as_json: opt.JsonOption = False
+    context: typer.Context,
+    store: StoreArgument,
+    sources: SourcesArgument,
+    size: opt.SizeOption = None,
+    text: TextOption = False,
+    as_json: opt.JsonOption = False,
 ) -> None:
-    """Put the pictures of a source, with labels and metadata, into a new file."""
-    check_free(store)  # before pictures are read, which may take long
-    pictures = open_images(named(source), size=opt.read_size(size, option="--size"))
-    tell_notes(pictures.notes)
-    made = CorpusStore.create(store, pictures, source=_place(source))
+    """Put the pictures or the texts of one source or several, with labels and metadata, into a new file."""
+    check_free(store)  # before anything is read, which may take long
+    kind = kind_of_all(sources, text=text)
+    if kind == "texts":
+        check_options(context, ("size",), kind, sources[0])
+    (first, source), *more = opened_all(sources, kind, size=opt.read_size(size, option="--size"))
+    made = CorpusStore.create(store, first, source=source, more=more)
     state = made.state()
     if as_json:
-        say_json(_state(store, state))
+        say_json(state_json(made, state))
     else:
-        say(_said(store, state))
+        say(said(made, state))
 
 
 @corpus.command()
 def add(
     store: StoreArgument,
-    source: opt.SourceArgument,
+    sources: SourcesArgument,
     take_back: Annotated[
-        bool, typer.Option("--take-back", help="Also add pictures that were forgotten before.", show_default=False)
+        bool, typer.Option("--take-back", help="Also add items that were forgotten before.", show_default=False)
     ] = False,
     as_json: opt.JsonOption = False,
 ) -> None:
-    """Add the pictures of a source that are not there yet, brought to the size of those that are."""
+    """Add the items of one source or several that are not there yet; pictures are brought to the size of the store."""
     opened = CorpusStore.open(store)
-    pictures = open_images(named(source), size=opened.state().size)
-    tell_notes(pictures.notes)
-    done = opened.add(pictures, source=_place(source), forgotten="take back" if take_back else "leave out")
+    kind_of_all(sources, of=opened)
+    (first, source), *more = opened_all(sources, opened.kind, size=opened.state().size)
+    done = opened.add(first, source=source, more=more, forgotten="take back" if take_back else "leave out")
     if done.forgotten:
         one = len(done.forgotten) == 1
-        these = "1 picture was" if one else f"{len(done.forgotten):,} different pictures were"
+        these = f"1 {opened.kind[:-1]} was" if one else f"{len(done.forgotten):,} different {opened.kind} were"
         such = f"{'' if one else 'such as '}{done.forgotten[0]}"
         tell_notes([f"{these} forgotten before and left out under any name, {such}: see --take-back"])
     state = opened.state()
     if as_json:
         changed = {"added": done.items, "present": done.present, "forgotten": list(done.forgotten)}
-        say_json(_state(store, state) | changed | {"digest_before": done.before})
+        say_json(state_json(opened, state) | changed | {"digest_before": done.before})
         return
     there = f", {done.present:,} there already" if done.present else ""
-    say(f"{_items(done.items)} added{there}; {_said(store, state)}")
+    say(f"{items_of(done.items)} added{there}; {said(opened, state)}")
 
 
 @corpus.command()
@@ -138,7 +146,7 @@ def forget(
     chosen = opened.find(items or [], groups=groups)
     # Looked for before anything goes, so that a folder that cannot be searched is said while nothing has changed.
     holders = find_holders(opened, chosen, look_in=look_in or [])
-    removal = None if dry_run else opened.forget(items or [], reason=reason or "", groups=groups)
+    removal = None if dry_run else opened.forget(items or [], reason=reason or "", groups=groups, found=chosen)
     state = opened.state()
     # What a damaged file says it has overwritten may be somewhere else in it.
     problems = _problems(opened)
@@ -150,16 +158,16 @@ def forget(
             ]
         )
     if as_json:
-        say_json(_forgotten(store, state, chosen, holders, removal) | {"problems": list(problems)})
+        say_json(_forgotten(opened, state, chosen, holders, removal) | {"problems": list(problems)})
         return
-    say(_table(chosen))
+    say(table(chosen))
     if removal is not None and removal.kept:
-        tell_notes([f"other items have the same pixels, which stay: {', '.join(removal.kept)}"])
-    count = _items(len(chosen))
+        tell_notes([staying(removal, opened.kind)])
+    count = items_of(len(chosen))
     if removal is None:
-        say(f"{count} would be forgotten; {_said(store, state)}")
+        say(f"{count} would be forgotten; {said(opened, state)}")
     else:
-        say(f"{count} forgotten; {_said(store, state)}, before {removal.before[:12]}")
+        say(f"{count} forgotten; {said(opened, state)}, before {removal.before[:12]}")
     if holders:
         say("made earlier, and for you to delete or keep:")
         say(columns((f"{one_line(one.path)}", f"{one.kind}, {one.state}: {one_line(one.why)}") for one in holders))
@@ -168,46 +176,64 @@ def forget(
 @corpus.command("list")
 def show(
     store: StoreArgument,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            metavar="COLUMN",
+            help="List the groups of a column instead: label, or one of the metadata, as for forget --group.",
+            show_default=False,
+        ),
+    ] = None,
     removed: Annotated[
         bool, typer.Option("--removed", help="List what was forgotten, when and why, instead.", show_default=False)
     ] = False,
     as_json: opt.JsonOption = False,
 ) -> None:
-    """List the items, or what was forgotten."""
+    """List the items, their groups, or what was forgotten."""
+    if removed and by is not None:
+        raise UsageError("--by groups what is there, and --removed lists what is gone: give one of them")
     opened = CorpusStore.open(store)
     state = opened.state()
     if removed:
         removals = opened.removals()
         if as_json:
-            say_json(_state(store, state) | {"removals": [asdict(removal) for removal in removals]})
+            say_json(state_json(opened, state) | {"removals": [asdict(removal) for removal in removals]})
             return
         for removal in removals:
-            say(f"{removal.time}  {_items(len(removal.ids))}  {one_line(removal.reason)}")
+            say(f"{removal.time}  {items_of(len(removal.ids))}  {one_line(removal.reason)}")
             say(columns(zip(removal.ids, _after(removal), strict=True)))
-        say(f"{_items(state.removed)} forgotten; {_said(store, state)}")
+        say(f"{items_of(state.removed)} forgotten; {said(opened, state)}")
         return
     items = opened.items()
+    groups = {} if by is None else grouped(items, by)
     if as_json:
-        log = [asdict(event) for event in opened.events()]
-        say_json(_state(store, state) | {"items": [_item(item) for item in items], "log": log})
+        about: dict[str, Any] = {"by": by, "groups": [{"value": v, "items": count} for v, count in groups.items()]}
+        if by is None:
+            about = {"items": [item_json(one) for one in items], "log": [asdict(event) for event in opened.events()]}
+        say_json(state_json(opened, state) | about)
         return
-    say(_table(items))
-    say(_said(store, state))
+    if by is None:
+        say(table(items))
+    else:
+        say(columns((f"{count:,}", "(none)" if value is None else one_line(value)) for value, count in groups.items()))
+    say(said(opened, state))
 
 
 @corpus.command()
 def verify(store: StoreArgument, as_json: opt.JsonOption = False) -> None:
     """Check every byte: content ids, digest, log, and that the forgotten is gone; exit code 1 if anything is wrong."""
-    done = CorpusStore.open(store).verify()
+    opened = CorpusStore.open(store)
+    done = opened.verify()
     if as_json:
-        say_json({"store": shown(store.absolute()), "sound": done.sound, **asdict(done)})
+        say_json({"store": shown(store.absolute()), "kind": opened.kind, "sound": done.sound, **asdict(done)})
     else:
         for problem in done.problems:
             say(one_line(problem))
         if done.sound:
             say(
-                f"sound: {_items(done.items)} ({done.pictures:,} different) are those of the log{_gone(done)}; digest "
-                f"{done.digest}"
+                f"sound: {items_of(done.items)} ({done.different:,} different) are those of the log"
+                f"{gone(done, opened.kind)}; digest {done.digest}"
             )
         else:
             count = counted(len(done.problems), "problem")
@@ -218,17 +244,17 @@ def verify(store: StoreArgument, as_json: opt.JsonOption = False) -> None:
 
 @corpus.command()
 def compact(store: StoreArgument, as_json: opt.JsonOption = False) -> None:
-    """Give the space of what was forgotten back; pictures and digest stay as they are."""
+    """Give the space of what was forgotten back; items and digest stay as they are."""
     opened = CorpusStore.open(store)
     done = opened.compact()
     state = opened.state()
     if as_json:
-        say_json(_state(store, state) | {"bytes_before": done.before, "bytes_after": done.after})
+        say_json(state_json(opened, state) | {"bytes_before": done.before, "bytes_after": done.after})
         return
-    say(f"{done.before:,} bytes before, {done.after:,} now; {_said(store, state)}")
+    say(f"{done.before:,} bytes before, {done.after:,} now; {said(opened, state)}")
 
 
-def _problems(store: CorpusStore) -> tuple[str, ...]:
+def _problems(store: CorpusStore[Any]) -> tuple[str, ...]:
     try:
         return store.verify().problems
     except InputError as error:
@@ -242,64 +268,17 @@ def _after(removal: Removal) -> Iterator[str]:
         yield "  ".join([*([one_line(label)] if label is not None else []), *back])
 
 
-def _gone(done: Check) -> str:
-    """What became of everything that was forgotten, as part of a sentence."""
-    nothing = done.removed - done.taken_back - done.kept
-    parts = [
-        f"and nothing left of {_items(nothing)} forgotten" if nothing else "",
-        f"{_items(done.kept)} forgotten whose pixels another item has" if done.kept else "",
-        f"{_items(done.taken_back)} forgotten and taken back (see smalti corpus list --removed)"
-        if done.taken_back
-        else "",
-    ]
-    return "".join(f", {part}" for part in parts if part)
-
-
-def _place(source: str) -> str:
-    return source if source in BUILTIN else shown(Path(source).absolute())
-
-
-def _state(store: Path, state: State) -> dict[str, Any]:
-    return {
-        "store": shown(store.absolute()),
-        "items": state.items,
-        "size": list(state.size),
-        "mode": NAMES[state.channels],
-        "labelled": state.labelled,
-        "digest": state.digest,
-        "removed": state.removed,
-    }
-
-
-def _said(store: Path, state: State) -> str:
-    look = f"{shown_size(state.size)} pixels ({MODES[NAMES[state.channels]]})"
-    return f"'{shown(store)}' has {_items(state.items)} of {look}, digest {state.digest[:12]}"
-
-
-def _item(item: Item) -> dict[str, Any]:
-    return asdict(item) | {"metadata": dict(item.metadata)}
-
-
 def _forgotten(
-    store: Path, state: State, chosen: Sequence[Item], holders: Sequence[Holder], removal: Removal | None
+    store: CorpusStore[Any],
+    state: State,
+    chosen: Sequence[Item],
+    holders: Sequence[Holder],
+    removal: Removal | None,
 ) -> dict[str, Any]:
     return {
         "done": removal is not None,
-        "forgotten": [_item(item) for item in chosen],
+        "forgotten": [item_json(item) for item in chosen],
         "removal": None if removal is None else asdict(removal),
         "holders": [asdict(holder) for holder in holders],
-        **_state(store, state),
+        **state_json(store, state),
     }
-
-
-def _table(items: Sequence[Item]) -> str:
-    """A line for each item: the beginning of its content id, its label, its name."""
-    labelled = any(item.label is not None for item in items)
-    names = (
-        f"{one_line(item.label or '')}  {one_line(item.name)}" if labelled else one_line(item.name) for item in items
-    )
-    return columns(zip((item.id[:16] for item in items), names, strict=True))
-
-
-def _items(count: int) -> str:
-    return counted(count, "item")

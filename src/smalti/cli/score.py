@@ -12,7 +12,8 @@ import typer
 from smalti.calibration.text import read_text_settings
 from smalti.cli import options as opt
 from smalti.cli.terminal import one_line, progress, say, say_json, tell_notes, took
-from smalti.corpus.text import TextCorpus, open_text
+from smalti.corpus.sources import open_text
+from smalti.corpus.text import TextCorpus
 from smalti.corpus.tokens import TOKENS
 from smalti.errors import UsageError
 from smalti.machines.text import TextMachine
@@ -33,7 +34,7 @@ def score(
         str,
         typer.Argument(
             metavar="TEXT",
-            help="Text file, folder of text files, .jsonl file with a field 'text', or python-manual.",
+            help="Text file, folder of text files, .jsonl file with a field 'text', corpus store, or python-manual.",
             show_default=False,
         ),
     ],

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from smalti.corpus import BUILTIN, ImageCorpus, open_images
+from smalti.corpus import ImageCorpus, open_images
 from smalti.corpus.decode import shown
 from smalti.corpus.pixels import shown_size
+from smalti.corpus.sources import place_of
 from smalti.errors import InputError, UsageError
 from smalti.sampling.files import check_creatable
 
@@ -48,8 +49,7 @@ def open_source(source: str, *, size: tuple[int, int] | None) -> Source:
         corpus = open_images(source, size=(height, width))
         used = shown_size(corpus.size)
         notes = (*corpus.notes, f"no --size given, so the picture of {own} is used at {used} (width x height)")
-    place = source if source in BUILTIN else shown(Path(source).absolute())
-    return Source(place, corpus, notes)
+    return Source(place_of(source), corpus, notes)
 
 
 def named(source: str) -> str:
@@ -59,7 +59,9 @@ def named(source: str) -> str:
         UsageError: nothing was given, which would mean the folder that one is in.
     """
     if not source:
-        raise UsageError("the source has an empty name: give a folder, a picture, an .npz file, or a built-in name")
+        raise UsageError(
+            "the source has an empty name: give a folder, a picture, a text file, a corpus store, or a built-in name"
+        )
     return source
 
 

@@ -1,9 +1,12 @@
-"""What the user owns: pictures with content ids, read once, never changed, and a store that keeps and forgets them."""
+"""What the user owns: pictures and texts with content ids, read once, never changed, and a store that keeps and forgets
+them.
+"""
 
 from smalti.corpus.embedded import BUILTIN
 from smalti.corpus.images import ImageCorpus
-from smalti.corpus.sources import open_images
+from smalti.corpus.sources import open_images, open_text
 from smalti.corpus.store import Addition, Check, Compaction, CorpusStore, Event, Item, Removal, State, Use
+from smalti.corpus.text import TextCorpus
 
 __all__ = [
     "BUILTIN",
@@ -16,6 +19,8 @@ __all__ = [
     "Item",
     "Removal",
     "State",
+    "TextCorpus",
     "Use",
     "open_images",
+    "open_text",
 ]

@@ -226,7 +226,9 @@ def overwrite(database: sqlite3.Connection, table: str, column: str, row: int) -
 
 
 def mark_of(path: Path) -> int | None:
-    """The application id of an SQLite file; None for any other file. Raises `OSError` if it cannot be read."""
+    """The application id of an SQLite file; None for anything else. Raises `OSError` if it cannot be read."""
+    if not stat.S_ISREG(path.stat().st_mode):  # to open a named pipe would wait for ever
+        return None
     with _ALONE, path.open("rb") as stream:
         head = stream.read(72)
     return int.from_bytes(head[68:72], "big") if len(head) == 72 and head.startswith(b"SQLite format 3\0") else None

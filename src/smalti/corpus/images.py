@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from smalti.corpus.archive import read_archive
 from smalti.corpus.decode import Picture, decode_file, quiet_pillow, resized, shown
 from smalti.corpus.embedded import load_example
 from smalti.corpus.folder import list_pictures, read_pictures
-from smalti.corpus.items import Items
+from smalti.corpus.items import CorpusKind, Items
 from smalti.corpus.metadata import check_metadata, normal
 from smalti.errors import InputError
 
@@ -52,6 +52,8 @@ class ImageCorpus(Items):
     corpus is made. Tier: *bitwise*.
     Raises `InputError` if the arrays do not fit together.
     """
+
+    kind: ClassVar[CorpusKind] = "pictures"
 
     images: npt.NDArray[np.uint8]
     labels: tuple[str, ...] | None

@@ -6,25 +6,37 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Literal, Self, TypeAlias
 
 from smalti.corpus.catalogue import Catalogue
 from smalti.errors import UsageError
+
+CorpusKind: TypeAlias = Literal["pictures", "texts"]
+"""What the items of a corpus are."""
 
 
 class Items(ABC):
     """A set of items in canonical order, each with a content id, a name, and columns of text.
 
+    kind: what the items are.
     ids: hex SHA-256 of each item's content.
     names: where each item came from, for people.
     labels: one per item, or None if the corpus has none.
+    conversions: per item, what was done to bring it here, in words.
     metadata: per item, columns of text, read-only.
     """
 
+    kind: ClassVar[CorpusKind]
     ids: tuple[str, ...]
     names: tuple[str, ...]
     labels: tuple[str, ...] | None
+    conversions: tuple[tuple[str, ...], ...]
     metadata: tuple[Mapping[str, str], ...]
+
+    @property
+    @abstractmethod
+    def digest(self) -> str:
+        """Hex SHA-256 of what the corpus says as a multiset of items; order, names and metadata do not enter."""
 
     def __len__(self) -> int:
         """Number of items N."""

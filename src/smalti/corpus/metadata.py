@@ -1,6 +1,6 @@
-"""What is known of pictures beside their pixels: artist, licence, address, any column of text.
+"""What is known of pictures and texts beside their content: artist, licence, address, any column of text.
 
-A file `metadata.csv` or `metadata.jsonl` beside the pictures has one row for each, whose column `file_name` says which
+A file `metadata.csv` or `metadata.jsonl` beside the files has one row for each, whose column `file_name` says which
 one: a path relative to the folder that the file lies in, with `/` between its parts. All other columns are text. A
 number or truth value in JSON becomes the text that JSON writes for it. Space around a value does not count; an empty
 value, and null, is no value.
@@ -26,10 +26,10 @@ from smalti.corpus.decode import shown
 from smalti.errors import InputError
 
 FILE_NAMES = ("metadata.csv", "metadata.jsonl")
-"""Files that are joined to the pictures beside and below them."""
+"""Files that are joined to the pictures or texts beside and below them."""
 
 KEY = "file_name"
-"""The column that says which picture a row is about."""
+"""The column that says which file a row is about."""
 
 RESERVED = ("file_name", "id", "item", "name")
 """Names that no column may have: every item has an id and a name already, and is an item."""
@@ -58,8 +58,8 @@ def check_metadata(
     if not metadata:
         return (NONE,) * count
     if len(metadata) != count:
-        raise InputError(f"metadata has length {len(metadata)} for {count} pictures: give one mapping for each.")
-    return tuple(_canonical(row, f"metadata[{index}]", labelled=labelled) for index, row in enumerate(metadata))
+        raise InputError(f"metadata has length {len(metadata)} for {count} items: give one mapping for each.")
+    return tuple(canonical_row(row, f"metadata[{index}]", labelled=labelled) for index, row in enumerate(metadata))
 
 
 def check_column(column: object, what: str, *, labelled: bool) -> str:
@@ -86,12 +86,12 @@ def check_column(column: object, what: str, *, labelled: bool) -> str:
 def read_metadata(
     files: Sequence[tuple[str, Path]], names: Sequence[str], *, labelled: bool
 ) -> tuple[tuple[Mapping[str, str], ...], tuple[str, ...]]:
-    """Join metadata files to pictures.
+    """Join metadata files to pictures or texts.
 
-    Main arguments: `files`, (name relative to the folder, path to open) of each metadata file; `names`, the pictures,
-    relative to the folder. Other argument: `labelled` as in `check_column`. Returns one mapping for each picture, and
-    notes on rows that no picture has. Raises `InputError`, naming file and line, for a file that cannot be read, is no
-    such table, or speaks of a picture that was spoken of before.
+    Main arguments: `files`, (name relative to the folder, path to open) of each metadata file; `names`, the files,
+    relative to the folder. Other argument: `labelled` as in `check_column`. Returns one mapping for each file, and
+    notes on rows that no file has. Raises `InputError`, naming file and line, for a file that cannot be read, is no
+    such table, or speaks of a file that was spoken of before.
     """
     exact = {name: index for index, name in enumerate(names)}
     alike: dict[str, list[int]] = {}
@@ -119,11 +119,11 @@ def read_metadata(
                 raise InputError(
                     f"{where} speaks of '{target}', a name that two files have in different Unicode forms: rename one."
                 )
-            picture = names[places[0]] if places else normal(target)
-            if picture in said:
-                raise InputError(f"{where} speaks of '{picture}' again, after {said[picture]}: keep one of the rows.")
-            said[picture] = f"'{file}', line {line:,}"
-            columns = _canonical(row, where, labelled=labelled)
+            subject = names[places[0]] if places else normal(target)
+            if subject in said:
+                raise InputError(f"{where} speaks of '{subject}' again, after {said[subject]}: keep one of the rows.")
+            said[subject] = f"'{file}', line {line:,}"
+            columns = canonical_row(row, where, labelled=labelled)
             if places:
                 found[places[0]] = columns
             else:
@@ -131,11 +131,12 @@ def read_metadata(
         if not rows:
             notes.append(f"'{file}' has no rows")
         if strangers:
-            notes.append(f"rows of '{file}' left out, since no picture has their {KEY}: {_some(strangers)}")
+            notes.append(f"rows of '{file}' left out, since no item has their {KEY}: {_some(strangers)}")
     return tuple(found), tuple(notes)
 
 
-def _canonical(row: Mapping[str, str], what: str, *, labelled: bool) -> Mapping[str, str]:
+def canonical_row(row: Mapping[str, str], what: str, *, labelled: bool) -> Mapping[str, str]:
+    """The metadata of one item in canonical form, as in `check_metadata`; errors name `what`."""
     columns: dict[str, str] = {}
     for given, value in row.items():
         column = check_column(given, what, labelled=labelled)
@@ -192,7 +193,7 @@ def _csv_rows(text: str, what: str) -> Iterator[tuple[int, dict[str, str]]]:
             if KEY not in header:
                 raise InputError(
                     f"{what} has no column {KEY} (its first row is '{shown(','.join(row))}'): add one that says which "
-                    "picture each row is about, separate columns by commas, or give the file another name."
+                    "file each row is about, separate columns by commas, or give the file another name."
                 )
             for column in header:
                 if header.count(column) > 1:

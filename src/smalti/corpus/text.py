@@ -11,15 +11,15 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from smalti.corpus.decode import shown
-from smalti.corpus.items import Items
-from smalti.corpus.metadata import FILE_NAMES, check_metadata, read_metadata
+from smalti.corpus.items import CorpusKind, Items
+from smalti.corpus.metadata import FILE_NAMES, canonical_row, check_metadata, read_metadata
 from smalti.errors import InputError, UsageError
 
 BUILTIN_TEXT = ("python-manual",)
@@ -34,7 +34,7 @@ _TAKEN = ("id", "file_name")  # fields of JSONL that may not be columns of metad
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TextCorpus(Items):
-    """Documents. Make one with `open_text` or a `from_...` class method.
+    """Documents. Make one with `open_text`, a `from_...` class method, or `CorpusStore`.
 
     The record puts itself into canonical form: line ends are LF, a byte order mark at the start is dropped, and
     documents are sorted by (id, name), then by all else. Both changes are noted.
@@ -50,6 +50,8 @@ class TextCorpus(Items):
     Tier: *bitwise*. Raises `InputError`, naming the document, for one that is empty, holds a NUL character or half a
     character (a lone surrogate), and for lists that do not fit together.
     """
+
+    kind: ClassVar[CorpusKind] = "texts"
 
     documents: tuple[str, ...]
     names: tuple[str, ...]
@@ -73,8 +75,7 @@ class TextCorpus(Items):
         total = 0
         rows: list[tuple[str, str, tuple[str, ...], Mapping[str, str], str]] = []
         for index, (given, name) in enumerate(zip(self.documents, self.names, strict=True)):
-            text, done = _canonical(given, f"'{name}'")
-            encoded = text.encode()
+            text, encoded, done = _canonical(given, f"'{name}'")
             total += len(encoded)
             if total > LARGEST_TEXT:
                 raise InputError(
@@ -162,7 +163,7 @@ class TextCorpus(Items):
         what = f"'{shown(path)}'"
         texts: list[str] = []
         names: list[str] = []
-        rows: list[dict[str, str]] = []
+        rows: list[Mapping[str, str]] = []
         notes: set[str] = set()
         empty = 0
         for number, line in enumerate(_decoded(_read(path), what).split("\n"), start=1):
@@ -184,7 +185,7 @@ class TextCorpus(Items):
             notes.update(dropped)
             texts.append(text)
             names.append(name if isinstance(name, str) and name else f"{shown(path.name)}:{number}")
-            rows.append(columns)
+            rows.append(canonical_row(columns, where, labelled=False))
         if empty:
             notes.add(f"left out, empty: {empty:,} line{'s' if empty > 1 else ''}")
         if not texts:
@@ -226,7 +227,7 @@ class TextCorpus(Items):
 
     @cached_property
     def _digest(self) -> str:
-        return hashlib.sha256(json.dumps(["smalti text 1", sorted(self.ids)]).encode("ascii")).hexdigest()
+        return text_digest(self.ids)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -261,32 +262,13 @@ class TextCorpus(Items):
         )
 
 
-def open_text(source: str | os.PathLike[str]) -> TextCorpus:
-    """The corpus that `source` names: the built-in `python-manual`, a folder of text files, a `.jsonl` file, or one
-    text file.
-
-    As with pictures, a built-in name means the built-in text whatever the working folder holds. Raises `InputError` if
-    the path does not exist or cannot be used.
-    """
-    if isinstance(source, str) and source in BUILTIN_TEXT:
-        corpus = TextCorpus.builtin(source)
-        if not os.path.lexists(source):
-            return corpus
-        note = f"the built-in text {source} is used; the path of that name is ./{source}"
-        return replace(corpus, reading=(*corpus.reading, note))
-    path = Path(source)
-    if path.is_dir():
-        return TextCorpus.from_folder(path)
-    if not os.path.lexists(path):
-        raise InputError(
-            f"'{shown(path)}' does not exist: give a text file, a folder of text files, a .jsonl file, or a built-in "
-            f"name ({', '.join(BUILTIN_TEXT)})."
-        )
-    return TextCorpus.from_jsonl(path) if path.suffix.lower() == ".jsonl" else TextCorpus.from_file(path)
+def text_digest(ids: Iterable[str]) -> str:
+    """Hex SHA-256 of the multiset of content ids; their order does not enter."""
+    return hashlib.sha256(json.dumps(["smalti text 1", sorted(ids)]).encode("ascii")).hexdigest()
 
 
-def _canonical(text: str, what: str) -> tuple[str, tuple[str, ...]]:
-    """A document in canonical form, and what was done to it."""
+def _canonical(text: str, what: str) -> tuple[str, bytes, tuple[str, ...]]:
+    """A document in canonical form, the same in UTF-8, and what was done to it."""
     if not isinstance(text, str):
         raise InputError(f"{what} is not text but {type(text).__name__}: give the documents as str.")
     done: list[str] = []
@@ -301,12 +283,12 @@ def _canonical(text: str, what: str) -> tuple[str, tuple[str, ...]]:
     if "\0" in text:
         raise InputError(f"{what} holds a NUL character (character {text.index(chr(0)):,}): text has none, remove it.")
     try:
-        text.encode()
+        encoded = text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
             f"{what} holds half a character (a lone surrogate, character {error.start:,}): write it as UTF-8 text."
         ) from error
-    return text, tuple(done)
+    return text, encoded, tuple(done)
 
 
 def _read(path: Path) -> bytes:

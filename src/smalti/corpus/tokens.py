@@ -214,6 +214,33 @@ def tokenizer_for(tokens: str, corpus: TextCorpus) -> Tokenizer:
     raise UsageError(f"there are no tokens called {tokens!r}: choose one of {', '.join(TOKENS)}.")
 
 
+def encode_known(tokenizer: Tokenizer, text: str) -> tuple[npt.NDArray[np.int32], tuple[str, ...]]:
+    """The symbols of a text without what the corpus has no symbol for, and the characters left out, each once.
+
+    Of a word that the corpus never has, those of its characters stay that are words of the corpus.
+    """
+    try:
+        return tokenizer.encode(text), ()
+    except UsageError:
+        found: list[npt.NDArray[np.int32]] = []
+        left_out: dict[str, None] = {}
+        for word in _WORD.findall(text):
+            for piece in [word] if _knows(tokenizer, word) else word:
+                if _knows(tokenizer, piece):
+                    found.append(tokenizer.encode(piece))
+                else:
+                    left_out[piece] = None
+        return np.concatenate([*found, np.empty(0, np.int32)]), tuple(left_out)
+
+
+def _knows(tokenizer: Tokenizer, text: str) -> bool:
+    try:
+        tokenizer.encode(text)
+    except UsageError:
+        return False
+    return True
+
+
 def from_json(record: Mapping[str, Any]) -> Tokenizer:
     """The tokenizer that `to_json` described. Raises `InputError` for anything else."""
     try:

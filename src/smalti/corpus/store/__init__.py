@@ -1,11 +1,11 @@
 """A corpus in one file that can forget."""
 
-from smalti.corpus.store.file import STORE, SUFFIX, is_store
+from smalti.corpus.store.file import STORES, SUFFIX, held_by, is_store
 from smalti.corpus.store.records import Addition, Check, Compaction, Event, Item, Removal, State, Use
 from smalti.corpus.store.store import CorpusStore
 
 __all__ = [
-    "STORE",
+    "STORES",
     "SUFFIX",
     "Addition",
     "Check",
@@ -16,5 +16,6 @@ __all__ = [
     "Removal",
     "State",
     "Use",
+    "held_by",
     "is_store",
 ]

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from smalti.corpus import pixels as px
-from smalti.corpus.store.file import file_of
+from smalti.corpus.database import File
+from smalti.corpus.store.log import read_events, to_leave_out
 from smalti.corpus.store.records import Check
-from smalti.corpus.store.rows import Rows, garbled, pixels_of, read_events, read_rows, to_leave_out
+from smalti.corpus.store.rows import Rows, garbled, read_rows
 from smalti.errors import InputError
 
 if TYPE_CHECKING:
     import sqlite3
 
 
-def check(path: Path) -> Check:
-    """See `CorpusStore.verify`. One picture at a time is in memory."""
-    file = file_of(path)
+def check(file: File, kind: type[Rows[Any]]) -> Check:
+    """See `CorpusStore.verify`. One content at a time is in memory."""
     with file.session(to="read") as database:
         # Takes the lock, so that waiting for it in vain is no problem of the store.
         database.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -33,8 +31,8 @@ def check(path: Path) -> Check:
                 problems += [
                     f"its structure: {text}" for (text,) in database.execute("PRAGMA integrity_check") if text != "ok"
                 ]
-                rows = read_rows(database, path)
-                contents = _contents(database, path, rows, problems)
+                rows = read_rows(database, file, kind)
+                contents = _contents(database, file, rows, problems)
                 removed = _forgotten(database, problems)
                 absent = to_leave_out(database)
                 _log(database, rows, problems)
@@ -42,48 +40,45 @@ def check(path: Path) -> Check:
             problems.append(str(error))
     if rows is None:
         return Check(
-            items=0, pictures=0, removed=len(removed), taken_back=0, kept=0, digest="", problems=tuple(problems)
+            items=0, different=0, removed=len(removed), taken_back=0, kept=0, digest="", problems=tuple(problems)
         )
     there = {row.item.id for row in rows.rows}
     back, kept = there - absent, there & absent
-    ids = [contents.get(row.slot, row.item.id) for row in rows.rows]
     return Check(
         items=len(rows.rows),
-        pictures=len(contents),
+        different=len(contents),
         removed=len(removed),
         taken_back=sum(one in back for one in removed),
         kept=sum(one in kept for one in removed),
-        digest=px.corpus_digest(rows.channels, ids, rows.labels),
+        digest=rows.digest_of([contents.get(row.slot, row.item.id) for row in rows.rows]),
         problems=tuple(problems),
     )
 
 
-def _contents(database: sqlite3.Connection, path: Path, rows: Rows, problems: list[str]) -> dict[int, str]:
-    """Content id of each slot that an item needs, from its pixels; all others must be empty."""
+def _contents(database: sqlite3.Connection, file: File, rows: Rows[Any], problems: list[str]) -> dict[int, str]:
+    """Content id of each slot that an item needs, from its bytes; all others must be empty."""
     needed = {row.slot: row for row in rows.rows}
     found: dict[int, str] = {}
-    with garbled(path):
-        for slot, content in database.execute("SELECT slot, bytes FROM pixels ORDER BY slot"):
+    word = rows.content_word
+    with garbled(file):
+        for slot, content in database.execute(f"SELECT slot, bytes FROM {rows.table} ORDER BY slot"):
             if slot not in needed:
-                if any(content):
-                    problems.append(f"slot {slot} holds pixels that no item needs: they should have been overwritten")
+                if content.strip(b"\0"):
+                    problems.append(f"slot {slot} holds {word} that no item needs, and that should be overwritten")
                 continue
             row = needed[slot]
             try:
-                pixels = pixels_of(content, row, rows.size)
+                found[slot], problem = rows.problems_of(row, content)
             except ValueError:
-                problems.append(f"the pixels of item {row.item.id} ('{row.item.name}') have another length")
+                problems.append(f"item {row.item.id} ('{row.item.name}') has {word} of another length")
                 continue
-            found[slot] = px.content_id(pixels)
-            if row.item.channels != px.needed_channels(pixels):
-                problems.append(
-                    f"item {row.item.id} ('{row.item.name}') has another number of channels than its pixels"
-                )
+            if problem:
+                problems.append(f"item {row.item.id} ('{row.item.name}') {problem}")
     for row in rows.rows:
         if row.slot not in found:
-            problems.append(f"item {row.item.id} ('{row.item.name}') has no pixels")
+            problems.append(f"item {row.item.id} ('{row.item.name}') has no {word}")
         elif found[row.slot] != row.item.id:
-            problems.append(f"the pixels of item {row.item.id} ('{row.item.name}') are not those that were put in")
+            problems.append(f"item {row.item.id} ('{row.item.name}') has other {word} than it was put in with")
     return found
 
 
@@ -100,7 +95,7 @@ def _forgotten(database: sqlite3.Connection, problems: list[str]) -> list[str]:
     return found
 
 
-def _log(database: sqlite3.Connection, rows: Rows, problems: list[str]) -> None:
+def _log(database: sqlite3.Connection, rows: Rows[Any], problems: list[str]) -> None:
     """The log must lead, from event to event, to the digest of the items that are there."""
     events = read_events(database)
     after = None

@@ -1,7 +1,7 @@
 """The file of a corpus store: its layout, how it is recognised, how it gets its name, and what may lie beside it.
 
 A store is made under a name of its own, `.NAME.xxxxxxxx.partial`, and gets its name in one operation when it is whole.
-Rows that hold anything of a picture are only ever appended, and forgotten by writing zeros over their bytes in place:
+Rows that hold anything of an item are only ever appended, and forgotten by writing zeros over their bytes in place:
 `smalti.corpus.database` says why.
 """
 
@@ -11,25 +11,48 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from smalti.corpus.database import File, Kind, is_locked, mark_of
 from smalti.corpus.decode import shown
+from smalti.corpus.items import CorpusKind
 from smalti.errors import InputError
 
 SUFFIX = ".smalti"
 """How the file of a store is usually called. Any other name will do."""
 
-STORE = Kind(
-    name="corpus store",
-    mark=int.from_bytes(b"SmlC", "big"),
-    version=1,
-    layout=(
+_LOG = (
+    """CREATE TABLE events (
+  number INTEGER PRIMARY KEY,
+  time TEXT NOT NULL, action TEXT NOT NULL, items INTEGER NOT NULL, before TEXT, after TEXT NOT NULL, reason TEXT
+)""",
+    "CREATE TABLE removed (place INTEGER PRIMARY KEY, event INTEGER NOT NULL)",
+    """CREATE TABLE uses (
+  kind TEXT NOT NULL, path TEXT NOT NULL, digest TEXT NOT NULL, version INTEGER NOT NULL, time TEXT NOT NULL,
+  PRIMARY KEY (kind, path, digest)
+)""",
+)
+
+
+def _kind(mark: bytes, *contents: str) -> Kind:
+    return Kind(
+        name="corpus store",
+        mark=int.from_bytes(mark, "big"),
+        version=1,
+        layout=(*contents, *_LOG),
+        make="check the path, or make one with smalti corpus create",
+        mend="restore it from a backup, or create it again",
+    )
+
+
+# In both, a place is never used again; only `record` (name, metadata and so on) is zeroed when an item is forgotten.
+STORES: Mapping[CorpusKind, Kind] = {
+    "pictures": _kind(
+        b"SmlC",
         """CREATE TABLE shape (
   height INTEGER NOT NULL, width INTEGER NOT NULL, labelled INTEGER NOT NULL
 )""",
-        # A place is never used again; only `record` (name, metadata and so on) is zeroed when an item is forgotten.
         """CREATE TABLE items (
   place INTEGER PRIMARY KEY,
   id BLOB NOT NULL, slot INTEGER NOT NULL, channels INTEGER NOT NULL, declared INTEGER NOT NULL, label TEXT,
@@ -37,32 +60,38 @@ STORE = Kind(
 )""",
         "CREATE INDEX items_by_id ON items (id)",
         "CREATE TABLE pixels (slot INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
-        """CREATE TABLE events (
-  number INTEGER PRIMARY KEY,
-  time TEXT NOT NULL, action TEXT NOT NULL, items INTEGER NOT NULL, before TEXT, after TEXT NOT NULL, reason TEXT
-)""",
-        "CREATE TABLE removed (place INTEGER PRIMARY KEY, event INTEGER NOT NULL)",
-        """CREATE TABLE uses (
-  kind TEXT NOT NULL, path TEXT NOT NULL, digest TEXT NOT NULL, version INTEGER NOT NULL, time TEXT NOT NULL,
-  PRIMARY KEY (kind, path, digest)
-)""",
     ),
-    make="check the path, or make one with smalti corpus create",
-    mend="restore it from a backup, or create it again",
-)
+    # Texts have no labels; the column is there so that one statement reads both kinds.
+    "texts": _kind(
+        b"SmlD",
+        """CREATE TABLE items (
+  place INTEGER PRIMARY KEY,
+  id BLOB NOT NULL, slot INTEGER NOT NULL, label TEXT, born INTEGER NOT NULL, record BLOB NOT NULL
+)""",
+        "CREATE INDEX items_by_id ON items (id)",
+        "CREATE TABLE texts (slot INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
+    ),
+}
+"""The file of each kind of corpus: which it is, its mark says."""
+
+
+def held_by(path: Path) -> CorpusKind | None:
+    """What a file holds that begins as a corpus store does, whatever its name; None for any other file."""
+    try:
+        mark = mark_of(path)
+    except OSError:
+        return None
+    return next((kind for kind, store in STORES.items() if store.mark == mark), None)
 
 
 def is_store(path: Path) -> bool:
     """Whether a file begins as a corpus store does, whatever its name."""
-    try:
-        return mark_of(path) == STORE.mark
-    except OSError:
-        return False
+    return held_by(path) is not None
 
 
-def file_of(path: Path) -> File:
+def file_of(path: Path, kind: CorpusKind) -> File:
     """The store at `path`, as a database."""
-    return File(path, STORE)
+    return File(path, STORES[kind])
 
 
 def check_free(path: Path) -> None:
@@ -119,7 +148,7 @@ def publish(partial: Path, path: Path) -> None:
 def sweep(path: Path) -> None:
     """Remove what killed processes left behind when they made the store at `path`; files in use stay.
 
-    Raises `InputError` for one that cannot be removed: it may hold pictures.
+    Raises `InputError` for one that cannot be removed: it may hold what is to be forgotten.
     """
     leftover = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{8}\.partial")
     try:
@@ -137,7 +166,7 @@ def sweep(path: Path) -> None:
                 one.unlink(missing_ok=True)
             except OSError as error:
                 raise InputError(
-                    f"'{shown(one)}' was left behind by a command that was stopped, may hold pictures, and cannot be "
+                    f"'{shown(one)}' was left behind by a command that was stopped, may hold items, and cannot be "
                     f"removed ({error.strerror or error}): delete it."
                 ) from error
 

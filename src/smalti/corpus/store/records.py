@@ -17,8 +17,9 @@ class Item:
     metadata: columns of text.
     conversions: what was done to bring it here, in words.
     source: what it was read from when it was put in.
-    channels: the fewest channels that hold it.
     since: number of the event that put it in.
+    channels: of a picture: the fewest channels that hold it; None for a text.
+    characters: of a text: how many it has; None for a picture.
     """
 
     id: str
@@ -27,8 +28,9 @@ class Item:
     metadata: Mapping[str, str]
     conversions: tuple[str, ...]
     source: str
-    channels: int
     since: int
+    channels: int | None = None
+    characters: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,21 +38,23 @@ class State:
     """What a store is now.
 
     items: number of items N.
-    size: height and width of every item, in pixels.
-    channels: channels of the corpus: 1, 3 or 4.
     labelled: whether items have labels.
-    digest: digest of the corpus, as `ImageCorpus.digest`.
+    digest: digest of the corpus, as `ImageCorpus.digest` or `TextCorpus.digest`.
     version: number of the last event that changed which items there are.
     removed: number of items that were forgotten.
+    size: of pictures: height and width of every item, in pixels; None for texts.
+    channels: of pictures: channels of the corpus: 1, 3 or 4; None for texts.
+    characters: of texts: how many characters all documents have together; None for pictures.
     """
 
     items: int
-    size: tuple[int, int]
-    channels: int
     labelled: bool
     digest: str
     version: int
     removed: int
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    characters: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +107,7 @@ class Removal:
     labels: their labels, one for each; None in a store without labels.
     before: digest of the corpus before.
     after: digest after.
-    kept: content ids among them whose pixels stayed, since an item under another name or label had the same.
+    kept: content ids among them whose content stayed, since an item under another name or label had the same.
     taken_back: one for each of `ids`: when that content was first put in again, UTC, ISO 8601; None: not since.
     """
 
@@ -121,7 +125,7 @@ class Removal:
 class Use:
     """Something that was made from a version of the corpus, as far as the store was told.
 
-    kind: what it is: "run" (a folder), "ledger" (a file), "report" or "effect" (a folder or a file of either).
+    kind: what it is, as in `CorpusStore.record_use`.
     path: where it was.
     digest: digest of the corpus it was made from; pictures brought to another size have another digest than the store.
     version: number of the event after which the corpus was as it was used.
@@ -140,16 +144,16 @@ class Check:
     """What a check of every byte of a store found.
 
     items: number of items.
-    pictures: number of different pictures whose content id was computed from their pixels.
+    different: number of different contents whose id was computed from their bytes.
     removed: number of items forgotten, whose bytes were looked for and found to be zeros or gone.
     taken_back: how many of those were taken back since, so that their content is there.
-    kept: how many others have their pixels there, since an item under another name or label has the same.
+    kept: how many others have their content there, since an item under another name or label has the same.
     digest: digest of the corpus, from the content ids just computed.
     problems: what is wrong, one sentence each; none for a sound store.
     """
 
     items: int
-    pictures: int
+    different: int
     removed: int
     taken_back: int
     kept: int

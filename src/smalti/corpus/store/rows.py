@@ -1,27 +1,31 @@
-"""Rows of a corpus store: how an item becomes bytes, and comes back. Used by `CorpusStore`."""
+"""Rows of a corpus store: how an item becomes bytes, and comes back, whatever the items are. Used by `CorpusStore`.
+
+What differs between pictures and texts is in `smalti.corpus.store.pictures` and `smalti.corpus.store.texts`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
-import numpy as np
-
-from smalti.corpus import pixels as px
 from smalti.corpus.catalogue import Catalogue
-from smalti.corpus.images import ImageCorpus
-from smalti.corpus.store.file import file_of
-from smalti.corpus.store.records import Event, Item, Removal, State
-from smalti.errors import InputError, UsageError
+from smalti.corpus.database import File
+from smalti.corpus.items import CorpusKind, Items
+from smalti.corpus.store.log import next_event
+from smalti.corpus.store.records import Item
+from smalti.errors import InputError
 
 if TYPE_CHECKING:
     import sqlite3
+
+    from smalti.corpus.pixels import Size
+
+C = TypeVar("C", bound=Items)
 
 LIVE = "FROM items LEFT JOIN removed USING (place) WHERE event IS NULL"
 """The items that are there."""
@@ -29,36 +33,97 @@ LIVE = "FROM items LEFT JOIN removed USING (place) WHERE event IS NULL"
 
 @dataclass(frozen=True)
 class Row:
-    """An item that is there, with what only the store needs to know: where it is, and channels its source declared."""
+    """An item that is there, with what only the store needs to know: where it is, and values of its kind's columns."""
 
     place: int
     slot: int
-    declared: int
+    own: tuple[Any, ...]
     item: Item
 
 
 @dataclass(frozen=True)
-class Rows:
-    """All items that are there, in the order of their places; height and width; whether items have labels."""
+class Rows(ABC, Generic[C]):
+    """All items that are there, in the order of their places. There is a subclass for each kind of corpus.
+
+    kind: what the items are.
+    table: the table of their contents.
+    own: columns of the table of items that only this kind has.
+    content_word: what a content is called.
+    """
 
     rows: tuple[Row, ...]
-    size: tuple[int, int]
-    labelled: bool
+
+    kind: ClassVar[CorpusKind]
+    table: ClassVar[str]
+    own: ClassVar[tuple[str, ...]]
+    content_word: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def begin(cls, database: sqlite3.Connection, corpus: C) -> None:
+        """Write what a new store says of all of its items."""
+
+    @classmethod
+    @abstractmethod
+    def values(cls, corpus: C, index: int) -> tuple[Any, ...]:
+        """Values of `own` of an item of a corpus."""
+
+    @classmethod
+    @abstractmethod
+    def details(cls, corpus: C, index: int) -> dict[str, Any]:
+        """What else must vanish with an item of a corpus."""
+
+    @classmethod
+    @abstractmethod
+    def content(cls, corpus: C, index: int) -> bytes:
+        """The content of an item of a corpus. Raises `InputError` for one that a store cannot hold."""
+
+    @classmethod
+    @abstractmethod
+    def describing(cls, own: tuple[Any, ...], record: Mapping[str, Any]) -> dict[str, Any]:
+        """What `Item` says of this kind alone. Raises `ValueError` where it is not as it was written."""
+
+    @classmethod
+    @abstractmethod
+    def of(cls, database: sqlite3.Connection, rows: tuple[Row, ...]) -> Self:
+        """The record. Raises `ValueError` where rows do not fit to what the store says of all of them."""
 
     @property
-    def channels(self) -> int:
-        """Channels of the corpus: the fewest that hold every item, but at least those a source declared."""
-        return max(max(row.item.channels, row.declared) for row in self.rows)
-
-    @property
+    @abstractmethod
     def digest(self) -> str:
-        """Digest of the corpus, from content ids and labels alone."""
-        return px.corpus_digest(self.channels, [row.item.id for row in self.rows], self.labels)
+        """Digest of the corpus, from what is known without contents."""
+
+    @abstractmethod
+    def digest_of(self, ids: Sequence[str]) -> str:
+        """The same with these content ids, one for each row."""
+
+    @property
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """What `State` says of this kind alone."""
 
     @property
     def labels(self) -> tuple[str, ...] | None:
         """One per item, or None."""
-        return tuple(row.item.label or "" for row in self.rows) if self.labelled else None
+        return None
+
+    @abstractmethod
+    def check_alike(self, corpus: C) -> None:
+        """Raise `UsageError` if items of a corpus cannot be in the same one."""
+
+    @abstractmethod
+    def check_room(self, database: sqlite3.Connection, corpus: C, new: Sequence[int]) -> None:
+        """Raise `InputError` if with new items, by index, the corpus would be too large."""
+
+    @abstractmethod
+    def corpus(self, database: sqlite3.Connection, file: File, *, size: Size | None) -> C:
+        """See `CorpusStore.corpus`."""
+
+    @abstractmethod
+    def problems_of(self, row: Row, content: bytes) -> tuple[str, str]:
+        """Content id of stored bytes, and what is wrong with their item beside it, as the end of a sentence, or
+        nothing. Raises `ValueError` if they have another length than they should.
+        """
 
     def catalogue(self) -> Catalogue:
         """Their columns."""
@@ -69,132 +134,36 @@ class Rows:
             metadata=tuple(row.item.metadata for row in self.rows),
         )
 
+    def contents(self, database: sqlite3.Connection, file: File) -> Iterator[tuple[Row, bytes]]:
+        """Each item with its content, one at a time, in the order of `rows`."""
+        query = f"SELECT place, bytes FROM items JOIN {self.table} USING (slot) LEFT JOIN removed USING (place) "
+        found = database.execute(f"{query} WHERE event IS NULL ORDER BY place")
+        with garbled(file):
+            for row, (place, content) in zip(self.rows, found, strict=True):
+                if row.place != place:
+                    raise ValueError("an item has no content")
+                yield row, content
 
-def read_rows(database: sqlite3.Connection, path: Path) -> Rows:
-    """Every item that is there; no pixels. Raises `InputError` if the store is damaged."""
-    with garbled(path):
-        ((height, width, labelled),) = database.execute("SELECT height, width, labelled FROM shape")
-        query = f"SELECT place, slot, declared, id, label, channels, born, record {LIVE} ORDER BY place"
-        rows = tuple(_row(values, labelled=bool(labelled)) for values in database.execute(query))
-        if not rows or min(height, width) < 1 or height * width > px.LARGEST_PICTURE:
+
+def read_rows(database: sqlite3.Connection, file: File, kind: type[Rows[C]]) -> Rows[C]:
+    """Every item that is there; no contents. Raises `InputError` if the store is damaged."""
+    with garbled(file):
+        columns = ", ".join(("place", "slot", "id", "label", "born", "record", *kind.own))
+        query = f"SELECT {columns} {LIVE} ORDER BY place"
+        rows = tuple(_row(kind, *values) for values in database.execute(query))
+        if not rows:
             raise ValueError("its items are not there")
-        return Rows(rows, (height, width), bool(labelled))
-
-
-def read_state(database: sqlite3.Connection, rows: Rows) -> State:
-    """What the store is now."""
-    ((version,),) = database.execute("SELECT max(number) FROM events WHERE action != 'compact'")
-    ((removed,),) = database.execute("SELECT count(*) FROM removed")
-    return State(
-        items=len(rows.rows),
-        size=rows.size,
-        channels=rows.channels,
-        labelled=rows.labelled,
-        digest=rows.digest,
-        version=version,
-        removed=removed,
-    )
-
-
-def read_events(database: sqlite3.Connection) -> tuple[Event, ...]:
-    """The log, oldest first."""
-    query = "SELECT number, time, action, items, before, after, reason FROM events ORDER BY number"
-    names = ("number", "time", "action", "items", "before", "after", "reason")
-    return tuple(Event(**dict(zip(names, values, strict=True))) for values in database.execute(query))
-
-
-def read_removals(database: sqlite3.Connection) -> tuple[Removal, ...]:
-    """Every act of forgetting, oldest first."""
-    found: dict[int, list[tuple[str, str | None]]] = {}
-    for event, identity, label in database.execute(
-        "SELECT event, id, label FROM removed JOIN items USING (place) ORDER BY event, place"
-    ):
-        found.setdefault(event, []).append((identity.hex(), label))
-    return tuple(
-        Removal(
-            time=event.time,
-            reason=event.reason or "",
-            ids=tuple(identity for identity, _ in found[event.number]),
-            labels=tuple(label for _, label in found[event.number]),
-            before=event.before or "",
-            after=event.after,
-            kept=tuple(sorted(i for i in {i for i, _ in found[event.number]} if had(database, i, event.number))),
-            taken_back=tuple(_taken_back(database, identity, event.number) for identity, _ in found[event.number]),
-        )
-        for event in read_events(database)
-        if event.number in found
-    )
-
-
-def _taken_back(database: sqlite3.Connection, identity: str, event: int) -> str | None:
-    """When an item of this content id was first put in after an event."""
-    query = "SELECT time FROM events WHERE number = (SELECT min(born) FROM items WHERE id = ? AND born > ?)"
-    found = database.execute(query, (bytes.fromhex(identity), event)).fetchone()
-    return None if found is None else found[0]
-
-
-def to_leave_out(database: sqlite3.Connection) -> set[str]:
-    """Content ids of what was forgotten and not taken back: no item of that content was put in since.
-
-    That an item under another name or label has the same content, and stayed, changes nothing: which name was forgotten
-    is not known any more.
-    """
-    query = "SELECT id FROM items LEFT JOIN removed USING (place) GROUP BY id HAVING max(event) > max(born)"
-    return {identity.hex() for (identity,) in database.execute(query)}
-
-
-def first_change(database: sqlite3.Connection, digest: str) -> Event | None:
-    """See `CorpusStore.changed_since`."""
-    known = versions_of(database, digest)
-    if not known:
-        uses = database.execute("SELECT version FROM uses WHERE digest = ? ORDER BY version", (digest,))
-        known = [version for (version,) in uses]
-    if not known:
-        return None
-    gone = (
-        "SELECT min(event) FROM items JOIN removed USING (place) WHERE born <= :version AND event > :version "
-        "AND NOT EXISTS (SELECT 1 FROM items AS again WHERE again.id = items.id AND again.born > event)"
-    )
-    added = "SELECT min(number) FROM events WHERE number > :version AND action = 'add'"
-    found = [database.execute(query, {"version": known[-1]}).fetchone()[0] for query in (gone, added)]
-    number = next((number for number in found if number is not None), None)
-    return next((event for event in read_events(database) if event.number == number), None)
-
-
-def versions_of(database: sqlite3.Connection, digest: str) -> list[int]:
-    """Numbers of the events after which the corpus had this digest, ascending."""
-    query = "SELECT number FROM events WHERE after = ? AND action != 'compact' ORDER BY number"
-    return [number for (number,) in database.execute(query, (digest,))]
-
-
-def had(database: sqlite3.Connection, identity: str, version: int) -> bool:
-    """Whether an item of this content id was there after an event."""
-    try:
-        content = bytes.fromhex(identity)
-    except ValueError as error:
-        raise UsageError(f"{identity!r} is no content id: give all 64 of its hex digits.") from error
-    query = (
-        "SELECT EXISTS (SELECT 1 FROM items LEFT JOIN removed USING (place) "
-        "WHERE id = ? AND born <= ? AND (event IS NULL OR event > ?))"
-    )
-    return bool(database.execute(query, (content, version, version)).fetchone()[0])
-
-
-def write_event(
-    database: sqlite3.Connection, action: str, *, items: int, before: str | None, after: str, reason: str | None = None
-) -> None:
-    """Append to the log."""
-    values = (next_event(database), now(), action, items, before, after, reason)
-    database.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", values)
-
-
-def next_event(database: sqlite3.Connection) -> int:
-    """Number of the event that is being made."""
-    return database.execute("SELECT coalesce(max(number), 0) + 1 FROM events").fetchone()[0]
+        return kind.of(database, rows)
 
 
 def write_items(
-    database: sqlite3.Connection, corpus: ImageCorpus, indices: Iterable[int], *, source: str, slots: dict[str, int]
+    database: sqlite3.Connection,
+    kind: type[Rows[C]],
+    corpus: C,
+    indices: Iterable[int],
+    *,
+    source: str,
+    slots: dict[str, int],
 ) -> None:
     """Append items of a corpus; content that is there already is not stored again.
 
@@ -203,23 +172,24 @@ def write_items(
     event = next_event(database)
     place, slot = (
         database.execute(f"SELECT coalesce(max({key}), 0) FROM {table}").fetchone()[0]
-        for key, table in (("place", "items"), ("slot", "pixels"))
+        for key, table in (("place", "items"), ("slot", kind.table))
     )
+    columns = ("place", "slot", "id", "label", "born", "record", *kind.own)
+    insert = f"INSERT INTO items ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
     for index in indices:
-        identity, channels = corpus.ids[index], corpus.item_channels[index]
+        identity = corpus.ids[index]
         if identity not in slots:
             slot += 1
             slots[identity] = slot
-            pixels = px.with_channels(corpus.images[index], channels).tobytes()
-            database.execute("INSERT INTO pixels VALUES (?, ?)", (slot, pixels))
+            database.execute(f"INSERT INTO {kind.table} VALUES (?, ?)", (slot, kind.content(corpus, index)))
         place += 1
         label = None if corpus.labels is None else corpus.labels[index]
-        values = (place, bytes.fromhex(identity), slots[identity], channels, corpus.declared_channels, label, event)
-        record = _record(corpus, index, source)
-        database.execute("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*values, record))
+        record = _record(kind, corpus, index, source)
+        values = (place, slots[identity], bytes.fromhex(identity), label, event, record, *kind.values(corpus, index))
+        database.execute(insert, values)
 
 
-def check_text(corpus: ImageCorpus, source: str) -> None:
+def check_text(corpus: Items, source: str) -> None:
     """Raise `InputError` for a label or source that is not text in Unicode, which a database cannot hold."""
     for text in (*(corpus.labels or ()), source):
         try:
@@ -228,44 +198,46 @@ def check_text(corpus: ImageCorpus, source: str) -> None:
             raise InputError(f"{text!r} holds half a character (a lone surrogate): rename it.") from error
 
 
-def pixels_of(content: Any, row: Row, size: tuple[int, int]) -> px.Pixels:
-    """Stored bytes as a picture, in the fewest channels that hold it. Raises `ValueError` if they are none."""
-    return np.frombuffer(content, np.uint8).reshape(*size, row.item.channels)
-
-
-def now() -> str:
-    """The time, UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def altered(file: File, kind: CorpusKind) -> InputError:
+    """The error of a store some of whose contents do not have their content ids."""
+    return file.damaged(f"{kind} are not as they were put in; smalti corpus verify says which")
 
 
 @contextlib.contextmanager
-def garbled(path: Path) -> Iterator[None]:
+def garbled(file: File) -> Iterator[None]:
     """Turn the failure to make sense of rows into the one sentence of a damaged store."""
     try:
         yield
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        raise file_of(path).damaged("its rows are not as they were written") from error
+        raise file.damaged("its rows are not as they were written") from error
 
 
-def _record(corpus: ImageCorpus, index: int, source: str) -> bytes:
+def _record(kind: type[Rows[C]], corpus: C, index: int, source: str) -> bytes:
     """All of an item that must vanish with it, with a checksum, since digests do not cover it."""
     content = {
         "name": corpus.names[index],
         "source": source,
         "metadata": dict(corpus.metadata[index]),
         "conversions": corpus.conversions[index],
+        **kind.details(corpus, index),
     }
     text = json.dumps(content).encode("ascii")
     return zlib.crc32(text).to_bytes(4, "big") + text
 
 
-def _row(values: tuple[Any, ...], *, labelled: bool) -> Row:
-    place, slot, declared, identity, label, channels, born, record = values
+def _row(
+    kind: type[Rows[Any]],
+    place: int,
+    slot: int,
+    identity: bytes,
+    label: str | None,
+    born: int,
+    record: bytes,
+    *own: Any,
+) -> Row:
     if zlib.crc32(record[4:]) != int.from_bytes(record[:4], "big"):
         raise ValueError("a record has another checksum")
     content = json.loads(record[4:])
-    if channels not in px.MODES or declared not in px.MODES or isinstance(label, str) != labelled:
-        raise ValueError("an item has no such channels or label")
     item = Item(
         id=identity.hex(),
         label=label,
@@ -273,7 +245,7 @@ def _row(values: tuple[Any, ...], *, labelled: bool) -> Row:
         metadata=content["metadata"],
         conversions=tuple(content["conversions"]),
         source=content["source"],
-        channels=channels,
         since=born,
+        **kind.describing(own, content),
     )
-    return Row(place, slot, declared, item)
+    return Row(place, slot, own, item)
