@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from cli_program import pictures, smalti
-from smalti.cli import explain_files, explain_words
+from smalti.cli import explain_files, explain_forms, explain_words
 from smalti.receipts import UNITS
 from smalti.receipts.rows import COLUMNS
 from smalti.sampling import open_run
@@ -249,7 +249,7 @@ def test_every_machine_is_explained(machine: str, kept: Path, tmp_path: Path) ->
 
 
 def test_fewer_sources_are_listed_where_there_would_be_too_many(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain_files, "_MOST_SOURCES", 6 * 7 * 8 * 2)
+    monkeypatch.setattr(explain_forms, "_MOST_SOURCES", 6 * 7 * 8 * 2)
     done = smalti("explain", place / "run", "-o", place / "few.json")
     assert done.code == 0
     assert "note: 2 of 4 steps are listed, since a record lists about 672 sources" in done.err

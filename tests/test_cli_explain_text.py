@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from cli_program import smalti
 from smalti.receipts import UNITS, Ledger
 from smalti.receipts.text import TextReceipt
 from smalti.receipts.text.effect import text_effect
+from smalti.receipts.text.ranking import rank_documents
 from smalti.receipts.text.rows import COLUMNS
 from smalti.sampling import open_run
 from text_receipts import TEXTS
@@ -70,8 +72,8 @@ def test_all_seeds_on_one_page_and_as_a_table(place: Path, tmp_path: Path) -> No
     assert lines.startswith(",".join(COLUMNS))
 
 
-def test_figures_as_json(place: Path) -> None:
-    done = smalti("explain", place / "run", "--seed", "4", "--by", "licence", "--json")
+def test_figures_as_json(place: Path, tmp_path: Path) -> None:
+    done = smalti("explain", place / "run", "--seed", "4", "-o", tmp_path / "four.json", "--json")
     assert done.code == 0, done.err
     (said,) = json.loads(done.out)["seeds"]
     run = open_run(place / "run")
@@ -83,11 +85,72 @@ def test_figures_as_json(place: Path) -> None:
     assert said["match"]["uniqueness"] == list(receipt.match().uniqueness)
 
 
+def test_groups_alone_write_nothing(place: Path) -> None:
+    said = smalti("explain", place / "run", "--seed", "4", "--by", "licence", "--json").json["seeds"][0]
+    run = open_run(place / "run")
+    receipt = run.trace.of_seed(4).receipt
+    assert {group["value"]: group["units"] for group in said["by"]["groups"]} == receipt.by("licence")
+    assert {name: one["units"] for name, one in said["by"]["no_document"].items()} == receipt.no_document()
+    assert not {"weight", "match"} & set(said)
+    assert not (place / "run-receipt").exists()
+    done = smalti("explain", place / "run", "--seed", "4", "--by", "licence")
+    assert done.out.splitlines()[1] == "By licence, weight of the tokens at the steps at which they were drawn"
+
+
+def test_a_token_is_proved(place: Path) -> None:
+    """The number leads to the token, and documents and prior sum to its probability as fractions do."""
+    run = open_run(place / "run")
+    receipt = run.trace.of_seed(0).receipt
+    first = next(k for k in range(34) if receipt.last_event(k) is not None)
+    said = smalti("explain", place / "run", "--token", f"0,{first}-33", "--json").json["seeds"][0]
+    given, *drawn = said["token"]
+    assert (given["token"], given["drawn"], "posterior" in given) == (0, False, False)
+    assert [one["token"] for one in drawn] == list(range(first, 34))
+    made = receipt.at()
+    for one in drawn:
+        low, high = one["running_sum"]
+        assert low <= one["number"] < high
+        assert high - low == pytest.approx(one["probability"], abs=1e-12)
+        weights = [Fraction(document["weight_exactly"]) for document in one["documents"]]
+        assert sum(weights) + Fraction(one["prior"]["weight_exactly"]) == Fraction(one["mixture_exactly"])
+        shares = sum(document["share"] for document in one["documents"]) + one["prior"]["share"]
+        assert shares + one["noise"]["share"] == pytest.approx(1.0, abs=1e-12)
+        listed = zip(made.document[one["token"]].tolist(), made.document_units[one["token"]].tolist(), strict=True)
+        exact = {document["index"]: document["share"] for document in one["documents"]}
+        assert all(units / UNITS == pytest.approx(exact[d], abs=1e-9) for d, units in listed if d >= 0)
+        for at in one["places"]:
+            text = run.machine.corpus.documents[at["index"]]
+            assert text[at["begin"] : at["end"]] == at["text"].replace("↵", "\n") == receipt.sample.text[one["begin"]]
+    done = smalti("explain", place / "run", "--token", f"0,{first}")
+    assert "Token 0, 't', was not drawn" in done.out
+    assert "Proof: the weights of" in done.out
+    assert not (place / "run-receipt").exists()
+
+
+def test_a_folder_of_receipts_is_not_written_over(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert smalti("explain", place / "run", "-o", out).code == 0
+    again = smalti("explain", place / "run", "-o", out)
+    assert (again.code, "is there already" in again.failure) == (1, True)
+    assert smalti("explain", place / "run", "-o", out, "--force").code == 0
+    more = smalti("explain", place / "run", "-o", out, "--seed", "4")
+    assert more.code == 0, more.err
+    assert "the page shows 1 seed more, whose receipts are in the folder" in more.err
+    page = (out / "report.html").read_text()
+    assert all(f'data-seed="{seed}"' in page for seed in (0, 4))
+    own = smalti("generate", place / "own", "-o", tmp_path / "run", "--seeds", "9", "--length", "20")
+    assert own.code == 0, own.err
+    other = smalti("explain", tmp_path / "run", "-o", out)
+    assert (other.code, "is of another run, and a folder holds receipts of one" in other.failure) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("options", "code", "sentence"),
     [
-        (("--pixel", "1,1"), 2, "--pixel and --steps are for pictures, and this run made texts: leave them out"),
-        (("--steps", "last"), 2, "--pixel and --steps are for pictures, and this run made texts: leave them out"),
+        (("--pixel", "1,1"), 2, "--pixel is for pictures, and this run made texts: leave it out"),
+        (("--steps", "last"), 2, "--steps is for pictures, and this run made texts: leave it out"),
+        (("--token", "34"), 2, "there is no token 34: the text's tokens are 0 to 33"),
+        (("--token", "x"), 2, "--token 'x' has no meaning"),
         (("--by", "artist"), 2, "this corpus has no column 'artist'"),
         (("--seed", "7"), 2, "the trace has no sample of seed 7"),
         (("--seed", "all", "-o", "one.json"), 2, "holds the record of one seed, and 2 were asked for"),
@@ -155,9 +218,35 @@ def test_an_effect_is_the_run_that_never_had_the_document(place: Path, tmp_path:
     assert (tmp_path / "effect" / "diff.txt").exists()
 
 
+def test_a_ranking_of_documents(place: Path, tmp_path: Path) -> None:
+    words = ("effect", place / "run", "--rank", "--budget", 3, "--seeds", 4)
+    record = smalti(*words, "--json").json
+    run = open_run(place / "run")
+    found = rank_documents(run, 4, runs=3)
+    assert (record["format"], record["seed"], record["runs"]) == ("smalti.text-effect-ranking/1", 4, 3)
+    assert [entry["index"] for entry in record["documents"]] == [one.document for one in found.documents]
+    for entry, one in zip(record["documents"], found.documents, strict=True):
+        assert entry["units"] == one.units
+        if one.effect is None:
+            assert entry["effect"] == "not run"
+        else:
+            assert entry["effect"]["tokens_changed"] == one.effect.tokens_changed
+            assert entry["effect"]["after"] == one.effect.after.text
+    done = smalti(*words, "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert done.out.startswith("seed 4: 3 of 5 documents, each run again without, with ")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["diff.txt", "effect.json"]
+    assert json.loads((tmp_path / "out" / "effect.json").read_bytes()) == {
+        name: value for name, value in record.items() if name != "seconds"
+    }
+    assert (tmp_path / "out" / "diff.txt").read_text().count("--- seed 4 without ") == 3
+    listed = [line.split()[5] for line in done.out.splitlines()[2:5]]
+    assert listed == [run.machine.corpus.ids[one.document][:12] for one in found.documents[:3]]
+    wrong = smalti("effect", place / "run", "--rank", "--seeds", "0,4")
+    assert (wrong.code, "and --seeds names 2: give one" in wrong.err) == (2, True)
+
+
 def test_an_effect_of_all_or_none(place: Path) -> None:
-    done = smalti("effect", place / "run", "--rank")
-    assert (done.code, "--rank is for pictures" in done.err) == (2, True)
     names = [f"--without={'deep/' if k % 2 else ''}{k}.txt" for k in range(5)]
     done = smalti("effect", place / "run", *names)
     assert (done.code, "leave at least one" in done.err) == (2, True)

@@ -29,6 +29,10 @@ KINDS: list[dict[str, Any]] = [
     {"noise": "hybrid", "tokens": "words", "prompt": "the cat", "length": 12},
     {"noise": "hybrid", "tokens": "bytes", "sampler": {"order": "entropy-bounded"}},
     {"noise": "uniform", "radius": 3, "sampler": {"steps": 6}},
+    {"noise": "structured", "radius": 3, "sampler": {"steps": 6, "truncation": Truncation(top_k=9)}},
+    {"noise": "structured", "radius": (4, 2), "after": "\nand ", "sampler": {"steps": 6}},
+    {"noise": "hybrid", "radius": (9, 2), "after": "mat,\n"},
+    {"noise": "mask", "radius": (2, 5), "after": "mat,\n", "sampler": {"order": "confidence", "steps": 9}},
 ]
 
 
@@ -40,7 +44,7 @@ def receipt(request: pytest.FixtureRequest) -> TextReceipt:
 
 
 def test_units_add_up_to_the_last_one(receipt: TextReceipt) -> None:
-    made = receipt.composition(top=3)
+    made = receipt.at(top=3)
     each = made.document_units.sum(axis=1) + made.rest_units + made.no_document.sum(axis=1)
     assert (each == UNITS).all()
     assert int(receipt.credits().sum()) + sum(receipt.no_document().values()) == receipt.whole_units
@@ -49,14 +53,14 @@ def test_units_add_up_to_the_last_one(receipt: TextReceipt) -> None:
         assert sum(receipt.by(column).values()) == int(receipt.credits().sum())
     assert (made.units >= 0).all()
     # What is listed is not more than what there is, and a list of all has no rest.
-    assert not receipt.composition(top=len(NAMES)).rest_units.any()
+    assert not receipt.at(top=len(NAMES)).rest_units.any()
 
 
 def test_every_token_owes_what_the_machine_says_at_its_own_step(receipt: TextReceipt) -> None:
     sample, machine = receipt.sample, receipt.machine
-    made = receipt.composition(top=5)
-    last = {int(site): event for event, site in enumerate(sample.events.site)}
-    uniform = machine.noise == "uniform"
+    made = receipt.at(top=5)
+    last = {int(site) - sample.context: event for event, site in enumerate(sample.events.site)}
+    masks = machine.noise in ("mask", "hybrid")
     for site, origin in enumerate(made.origin):
         if origin != "drawn":
             assert site not in last
@@ -66,17 +70,23 @@ def test_every_token_owes_what_the_machine_says_at_its_own_step(receipt: TextRec
             continue
         event = last[site]
         state, token = sample.state(event), int(sample.events.token[event])
-        keep = float(sample.events.kept[event]) if uniform else None
-        posterior = machine(state, [site], keep=keep, report=("sources", "effective_sources"), of=[token], top=5)
+        keep = None if masks else float(sample.events.kept[event])
+        place = [site + sample.context]
+        posterior = machine(state, place, keep=keep, report=("sources", "effective_sources"), of=[token], top=5)
         p = posterior.probabilities[0]
-        ((_, weights),) = machine.document_weights(state, [site], [token], keep=keep)
-        of_sources, of_noise, chance = 1.0, 0.0, p[token]
-        if uniform:
-            after = float(kept("linear", 6)[made.step[site] + 1])
-            of_noise = (1 - after) / machine.vocabulary
-            of_sources = after * p[token]
+        ((_, weights),) = machine.document_weights(state, place, [token], keep=keep)
+        drawn_from = Truncation(**sample.settings["sampler"]["truncation"])(p)
+        of_sources, of_noise, chance = 1.0, 0.0, drawn_from[token]
+        if not masks:
+            after = float(kept(sample.settings["sampler"]["schedule"], 6)[made.step[site] + 1])
+            jumps = machine.noise == "structured"
+            forward = machine.jumps.forward(after) if jumps else after * np.eye(len(p)) + (1 - after) / len(p)
+            # A token that is drawn anew is the noise's, even where it is the same again.
+            of_sources = drawn_from[token] * (forward[token, token] - (1 - after) / len(p))
+            of_noise = float(drawn_from @ forward[:, token]) - of_sources
             of_sources, of_noise = of_sources / (of_sources + of_noise), of_noise / (of_sources + of_noise)
-            chance = uniform_reverse(p[None], state[[site]].astype(np.int64), keep or 0.0, after)[0, token]
+            law = machine.jumps.reverse if jumps else uniform_reverse
+            chance = law(drawn_from[None], state[place].astype(np.int64), keep or 0.0, after)[0, token]
         prior = posterior.prior[0] / machine.vocabulary
         assert made.posterior[site] == p[token]
         assert made.probability[site] == sample.events.probability[event]
@@ -107,7 +117,7 @@ def test_every_token_owes_what_the_machine_says_at_its_own_step(receipt: TextRec
 
 def test_tokens_that_were_given_have_no_sources(receipt: TextReceipt) -> None:
     given = len(receipt.machine.tokenizer.encode("the cat" if receipt.machine.tokenizer.name == "words" else "the "))
-    made = receipt.composition()
+    made = receipt.at()
     assert made.origin[:given] == ("given",) * given
     assert "given" not in made.origin[given:]
     assert (made.no_document[:given] == [UNITS, 0, 0]).all()
@@ -143,7 +153,7 @@ def test_truncated_draws_are_taken_apart_as_they_were_drawn() -> None:
     trace = texts_of(corpus_of(), sampler={"truncation": Truncation(temperature=0.5, top_k=2)})
     assert trace.machine is not None
     sample, machine = trace[0], trace.machine
-    made = TextReceipt(sample, machine).composition()
+    made = TextReceipt(sample, machine).at()
     rule = Truncation(temperature=0.5, top_k=2)
     for event, (site, token) in enumerate(zip(sample.events.site, sample.events.token, strict=True)):
         p = machine(sample.state(event), [int(site)]).probabilities
@@ -164,7 +174,7 @@ def test_a_trace_of_another_machine_is_refused() -> None:
     with pytest.raises(InputError, match="was altered"):
         TextReceipt(replace(trace[0], events=altered), trace.machine).credits()
     with pytest.raises(UsageError, match="at least one source"):
-        TextReceipt(trace[0], trace.machine).composition(top=0)
+        TextReceipt(trace[0], trace.machine).at(top=0)
     with pytest.raises(UsageError, match="no column 'artist'"):
         TextReceipt(trace[0], trace.machine).by("artist")
 

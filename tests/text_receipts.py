@@ -38,19 +38,19 @@ def texts_of(
     *,
     tokens: str = "characters",
     noise: str = "hybrid",
+    after: str = "",
     prompt: str = "the ",
     length: int = 24,
     seeds: Iterable[int] = (0,),
     sampler: Mapping[str, Any] | None = None,
     **machine: Any,
 ) -> TextTrace:
-    """A trace of texts that begin with a prompt; `length` counts all tokens."""
+    """A trace of texts that begin with a prompt; `length` counts all their tokens, and not those they stand after."""
     made = TextMachine(corpus, tokens, noise=noise, **machine)  # pyright: ignore[reportArgumentType]
-    template = np.full(length, -1, np.int32)
-    given = made.tokenizer.encode(prompt)
-    template[: len(given)] = given
+    before, given = made.tokenizer.encode(after), made.tokenizer.encode(prompt)
+    template = np.array([*before, *given, *[-1] * (length - len(given))], np.int32)
     settings = TextSettings.for_noise(noise, **(sampler or {}))
     seeds = tuple(seeds)
-    request = TextRequest.of(made, template, sampler=settings, source="texts", seeds=seeds)
+    request = TextRequest.of(made, template, context=len(before), sampler=settings, source="texts", seeds=seeds)
     with SILENT.task("making", 1) as task:
         return request.maker(made)(seeds, task)

@@ -21,6 +21,7 @@ from smalti.receipts import UNITS
 from smalti.receipts.ledger import ALWAYS, Entry, Ledger, SampleTotals, Total, default_ledger
 from smalti.receipts.tables import check_table_name
 from smalti.sampling import OpenRun, open_run, read_run
+from smalti.sampling.files import check_creatable
 from smalti.sampling.run import read_trace
 
 _TOP = 20
@@ -34,7 +35,7 @@ def credit(
     by: Annotated[
         str,
         typer.Option(
-            "--by", metavar="COLUMN", help="item, id, name, label, or a column of the pictures' metadata, like licence."
+            "--by", metavar="COLUMN", help="item, id, name, label, or a column of the items' metadata, like licence."
         ),
     ] = "item",
     everything: Annotated[
@@ -57,19 +58,16 @@ def credit(
     ledger: opt.LedgerOption = None,
     export: Annotated[
         Path | None,
-        typer.Option(
+        opt.option(
             "--export",
             metavar="FILE",
             help="Write the whole list to a .parquet or .csv file; with --per-sample that of each sample.",
-            rich_help_panel=opt.LEDGER,
-            show_default=False,
+            panel=opt.LEDGER,
         ),
     ] = None,
     force: Annotated[
         bool,
-        typer.Option(
-            "--force", help="Replace the exported file if it exists.", rich_help_panel=opt.LEDGER, show_default=False
-        ),
+        opt.option("--force", help="Replace the exported file if it exists.", panel=opt.LEDGER),
     ] = False,
     threads: opt.ThreadsOption = None,
     as_json: opt.JsonOption = False,
@@ -84,6 +82,7 @@ def credit(
         check_table_name(export)
         if export.exists() and not force:
             raise InputError(f"'{shown(export)}' is there already: choose another name, or add --force to replace it")
+        check_creatable(export)
     started = time.monotonic()
     place = default_ledger() if ledger is None else ledger
     with opt.threads_in_use(threads):
@@ -99,6 +98,11 @@ def credit(
         found = book.per_sample(by, chosen) if per_sample else ()
         each = [_sample_json(one, top=top) if as_json else _sample_text(one, by=by, top=top or _TOP) for one in found]
         if export is not None:
+            named = set(book.sources(chosen))
+            if source is not None:
+                named |= {(source, digest) for _, digest in book.sources(entered)}
+            for origin, digest in sorted(named):
+                tell_notes(remember_use("table", export, source=origin, digest=digest))
             book.export(export, by=by, rows="samples" if per_sample else "totals", of=chosen)
     samples = len({sample for entry in chosen for sample in entry.samples})
     count, new = len({entry.run for entry in chosen}), sum(entry.new for entry in entered)

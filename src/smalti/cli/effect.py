@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from smalti.cli import options as opt
-from smalti.cli.effect_texts import DIFF, for_terminal, removed_texts
+from smalti.cli.effect_texts import DIFF, ranked_texts, removed_texts
+from smalti.cli.effect_words import DRAWN, LISTED, ranking_lines
 from smalti.cli.failures import StoppedError
 from smalti.cli.holders import remember_use
 from smalti.cli.sources import check_new
-from smalti.cli.terminal import columns, counted, one_line, percent, progress, say, say_json, tell_notes, took
+from smalti.cli.terminal import columns, counted, one_line, progress, say, say_json, tell_notes, took
 from smalti.corpus import ImageCorpus
 from smalti.corpus.decode import shown
 from smalti.corpus.text import TextCorpus
@@ -33,8 +32,6 @@ from smalti.sampling import OpenRun, open_run, png_bytes
 from smalti.sampling.files import said_plainly, write_file
 
 _DEFAULT_BUDGET = "16"
-# Ranked items that are printed, and shown on the sheet.
-_LISTED, _DRAWN = 20, 6
 _SHEET, _RECORD = "effect.png", "effect.json"
 
 
@@ -42,65 +39,59 @@ def effect(
     run: opt.RunArgument,
     without: Annotated[
         list[str] | None,
-        typer.Option(
+        opt.option(
             "--without",
             metavar="ITEM",
             help="Item to remove, a picture or a document: its content id, the first 8 or more digits of it, or its "
             "name. May be given several times; all are removed together.",
-            rich_help_panel=opt.PICTURES_IN,
-            show_default=False,
+            panel=opt.PICTURES_IN,
         ),
     ] = None,
     without_group: Annotated[
         list[str] | None,
-        typer.Option(
+        opt.option(
             "--without-group",
             metavar="COLUMN=VALUE",
             help="Remove all items of a group, such as label=7 or licence=unknown; licence= for those that have none. "
             "May be given several times.",
-            rich_help_panel=opt.PICTURES_IN,
-            show_default=False,
+            panel=opt.PICTURES_IN,
         ),
     ] = None,
     rank: Annotated[
         bool,
-        typer.Option(
+        opt.option(
             "--rank",
             help="Rank single items by their effect on one seed instead.",
-            rich_help_panel=opt.PICTURES_OUT,
-            show_default=False,
+            panel=opt.PICTURES_OUT,
         ),
     ] = False,
     budget: Annotated[
         str | None,
-        typer.Option(
+        opt.option(
             "--budget",
             metavar="N|Ns",
             help=f"With --rank: how many items to run the seed again without (40), or for how many seconds (60s). "
             f"Default: {_DEFAULT_BUDGET} items.",
-            rich_help_panel=opt.PICTURES_OUT,
-            show_default=False,
+            panel=opt.PICTURES_OUT,
         ),
     ] = None,
     seeds: Annotated[
         str | None,
-        typer.Option(
+        opt.option(
             "--seeds",
             metavar="LIST",
             help="Seeds of the run: 3, 0-15, 0,2,5-7. Default: all; with --rank the first.",
-            rich_help_panel=opt.PICTURES_OUT,
-            show_default=False,
+            panel=opt.PICTURES_OUT,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
+        opt.option(
             "-o",
             "--out",
             metavar="OUT",
             help="New or empty folder for the pictures and effect.json. Default: only the figures are printed.",
-            rich_help_panel=opt.PICTURES_OUT,
-            show_default=False,
+            panel=opt.PICTURES_OUT,
         ),
     ] = None,
     source: opt.RunSourceOption = None,
@@ -127,11 +118,15 @@ def effect(
         if out is not None:
             check_new(out, place)
         texts = opened.record.request.kind == "texts"
-        if texts and rank:
-            raise UsageError("--rank is for pictures, and this run made texts: name documents with --without")
         try:
             if rank:
-                record, lines, files = _ranked(opened, wanted, limit, draw=out is not None, bar=progress())
+                chosen = _one_seed(opened, wanted)
+                if texts:
+                    record, lines, files = ranked_texts(
+                        opened, chosen, runs=limit.runs, seconds=limit.seconds, bar=progress()
+                    )
+                else:
+                    record, lines, files = _ranked(opened, chosen, limit, draw=out is not None, bar=progress())
             else:
                 corpus = opened.machine.corpus
                 items = _items(corpus, without or (), without_group or ())
@@ -153,8 +148,6 @@ def effect(
     say(f"{lines[0]}, {took(seconds)}")
     for line in lines[1:]:
         say(one_line(line))
-    if texts:
-        say(for_terminal(files))
     if out is not None:
         drawn = [(shown(out / name), "to look at") for name in (_SHEET, DIFF) if name in files]
         say(columns([*drawn, (shown(out / _RECORD), "all figures")]))
@@ -219,40 +212,50 @@ def _removed(
     return record, lines, files
 
 
+def _one_seed(opened: OpenRun, seeds: Sequence[int] | None) -> int:
+    """The seed that items are ranked for."""
+    if seeds is None:
+        return opened.trace.seeds[0]
+    if len(seeds) != 1:
+        raise UsageError(f"--rank ranks the items for one seed, and --seeds names {len(seeds)}: give one")
+    return opened.trace.of_seed(seeds[0]).seed
+
+
 def _ranked(
-    opened: OpenRun, seeds: Sequence[int] | None, budget: Budget, *, draw: bool, bar: Progress
+    opened: OpenRun, seed: int, budget: Budget, *, draw: bool, bar: Progress
 ) -> tuple[dict[str, Any], list[str], dict[str, bytes]]:
     """Record, lines of text, and pictures by file name, of a ranking of items for one seed."""
     trace, machine, corpus = opened.trace, opened.machine, opened.machine.corpus
-    if seeds is not None and len(seeds) != 1:
-        raise UsageError(f"--rank ranks the items for one seed, and --seeds names {len(seeds)}: give one")
-    seed = trace.seeds[0] if seeds is None else seeds[0]
-    trace.of_seed(seed)
     sample = trace.only(trace.seeds.index(seed))
     found = rank_items(sample, machine, runs=budget.runs, seconds=budget.seconds, progress=bar)
-    lines = [
-        f"seed {seed}: {found.runs:,} of {counted(len(found.items), 'item')}, each run again without, with "
-        f"{percent(found.covered)} of the sum of the one-step values"
-    ]
-    rows: list[Row] = []
-    for one in found.items[:_LISTED]:
-        if one.effect is None:
-            continue
-        size, identity = one.effect.root_mean_square, corpus.ids[one.item]
-        label = "" if corpus.labels is None else f" ({corpus.labels[one.item]})"
-        lines.append(
-            f"{size:>8.3f} {one.effect.largest:>8.2f} {one.one_step:>9.3f}  {identity[:12]}  "
-            f"{corpus.names[one.item]}{label}"
+    tried = [(one, one.effect) for one in found.items if one.effect is not None][:LISTED]
+    lines = ranking_lines(
+        seed,
+        runs=found.runs,
+        among=len(found.items),
+        thing="item",
+        covered=found.covered,
+        of="the sum of the one-step values",
+        head="  effect  largest  one-step  item",
+        rows=[
+            f"{change.root_mean_square:>8.3f} {change.largest:>8.2f} {one.one_step:>9.3f}  "
+            f"{corpus.ids[one.item][:12]}  {corpus.names[one.item]}"
+            f"{'' if corpus.labels is None else f' ({corpus.labels[one.item]})'}"
+            for one, change in tried
+        ],
+        told=(
+            "effect: root mean square change of the picture, and its largest, in grey levels; exact",
+            "one-step: change of the steps' means, summed; it only orders the work",
+        ),
+    )
+    rows = [
+        Row(
+            effect_of(sample, machine, [one.item])[0],
+            f"{corpus.ids[one.item][:8]}: rms {change.root_mean_square:.3g}",
+            removed=corpus.images[one.item],
         )
-        if draw and len(rows) < _DRAWN:
-            again = effect_of(sample, machine, [one.item])[0]
-            rows.append(Row(again, f"{identity[:8]}: rms {size:.3g}", removed=corpus.images[one.item]))
-    if found.runs:
-        lines.insert(1, "  effect  largest  one-step  item")
-        if found.runs > _LISTED:
-            lines.append(f"  and {found.runs - _LISTED:,} more that were run")
-        lines.append("  effect: root mean square change of the picture, and its largest, in grey levels; exact")
-        lines.append("  one-step: change of the steps' means, summed; it only orders the work")
+        for one, change in (tried[:DRAWN] if draw else ())
+    ]
     files = (
         {_SHEET: sheet(rows, title=f"seed {seed} without each of the items with the largest effect")} if rows else {}
     )

@@ -1,5 +1,5 @@
 """`smalti explain`: where the pictures or texts of a run came from, as files, as one page, and as an answer about one
-pixel.
+pixel or token.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from smalti.cli import options as opt
-from smalti.cli.explain_files import Place, Writer, check_free, check_place, files_said, place_of
+from smalti.cli.explain_files import Writer, check_free, check_one, check_place, place_of
+from smalti.cli.explain_forms import form_of, most_sources
 from smalti.cli.explain_texts import explained_texts, text_lines_of
 from smalti.cli.explain_words import answer_of, lines_of, lines_of_total, total_of
 from smalti.cli.failures import StoppedError
@@ -34,35 +35,32 @@ def explain(
     run: opt.RunArgument,
     seed: Annotated[
         str | None,
-        typer.Option(
+        opt.option(
             "--seed",
             metavar="LIST|all",
             help="Seeds of the run: 3, 0-15, 0,2,5-7, or all. Default: the first.",
-            rich_help_panel=opt.PICTURES_IN,
-            show_default=False,
+            panel=opt.PICTURES_IN,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
+        opt.option(
             "-o",
             "--out",
             metavar="PLACE",
             help="Folder for all of it, or one file: report.html, receipt.json, rows.parquet or rows.csv. Default: the "
-            "folder RUN-receipt; with --pixel or --by nothing is written.",
-            rich_help_panel=opt.PICTURES_OUT,
-            show_default=False,
+            "folder RUN-receipt; with --pixel, --token or --by nothing is written.",
+            panel=opt.PICTURES_OUT,
         ),
     ] = None,
     steps: Annotated[
         str | None,
-        typer.Option(
+        opt.option(
             "--steps",
             metavar="last|all|LIST",
-            help="Steps to take apart, from 0, the noisiest; --by and --pixel are answered at these. Default: all are "
-            "written, and the last is answered.",
-            rich_help_panel=opt.PICTURES_OUT,
-            show_default=False,
+            help="Steps of pictures to take apart, from 0, the noisiest; --by and --pixel are answered at these. "
+            "Default: all are written, and the last is answered.",
+            panel=opt.PICTURES_OUT,
         ),
     ] = None,
     top: Annotated[
@@ -78,34 +76,41 @@ def explain(
     ] = 8,
     by: Annotated[
         str | None,
-        typer.Option(
+        opt.option(
             "--by",
             metavar="COLUMN",
             help="Print the credit of groups alone: of labels, or of a column of the metadata; with several seeds "
             "their sum too. For more than one run see smalti credit.",
-            rich_help_panel=opt.PICTURES_OUT,
-            show_default=False,
+            panel=opt.PICTURES_OUT,
         ),
     ] = None,
     pixel: Annotated[
         str | None,
-        typer.Option(
+        opt.option(
             "--pixel",
             metavar="X,Y",
             help="Print all sources of one pixel alone, given by its column and its row, both from 0, and the proof "
             "that they make it.",
-            rich_help_panel=opt.PICTURES_OUT,
-            show_default=False,
+            panel=opt.PICTURES_OUT,
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        opt.option(
+            "--token",
+            metavar="LIST",
+            help="Print how tokens of a text were drawn alone, and the proof of what they owe: 12, or 12-15,40, from "
+            "0.",
+            panel=opt.PICTURES_OUT,
         ),
     ] = None,
     source: opt.RunSourceOption = None,
     force: Annotated[
         bool,
-        typer.Option(
+        opt.option(
             "--force",
             help="Write over files of the same name; those of other seeds stay.",
-            rich_help_panel=opt.RUNNING,
-            show_default=False,
+            panel=opt.RUNNING,
         ),
     ] = False,
     threads: opt.ThreadsOption = None,
@@ -113,7 +118,8 @@ def explain(
 ) -> None:
     """Say which of your pictures each pixel of a run came from, or which texts each token: exact weights."""
     at = None if pixel is None else read_pixel(pixel)
-    place = place_of(run, out, asks=pixel is not None or by is not None)
+    tokens = None if token is None else tuple(dict.fromkeys(opt.read_seeds(token, option="--token")))
+    place = place_of(run, out, asks=not pixel is token is by is None)
     chosen = read_steps(steps)
     started = time.monotonic()
     with opt.threads_in_use(threads):
@@ -122,26 +128,30 @@ def explain(
         numbers = _seeds(seed, opened)
         origin = opened.record.request.source if source is None else source
         texts = opened.record.request.kind == "texts"
-        if texts:
-            if at is not None or steps is not None:
-                raise UsageError("--pixel and --steps are for pictures, and this run made texts: leave them out")
-            answers, files, notes = explained_texts(
-                opened, numbers, place, source=source, top=top, by=by, bar=progress()
-            )
-        else:
-            receipts = [opened.trace.of_seed(number).receipt for number in numbers]
-            _check_request(receipts, place, opened, origin, by=by, at=at, steps=chosen)
-            beside = check_free(place, opened, numbers, force=force)
-            if place.path is not None:
-                tell_notes(remember_use("report", place.path, source=origin, digest=opened.machine.corpus.digest))
-            writer = Writer(place, opened.machine.corpus, seeds=len(receipts), beside=beside)
-            try:
-                answers, notes = _carried_out(
-                    opened, receipts, writer, steps=chosen, top=top, by=by, at=at, bar=progress()
-                )
-            except KeyboardInterrupt:
-                raise StoppedError(writer.what_is_left()) from None
-            files = writer.files
+        _check_kind(texts, {"--pixel": pixel, "--steps": steps, "--token": token})
+        receipts = [opened.trace.of_seed(number).receipt for number in numbers]
+        if by is not None:
+            opened.machine.corpus.values(by)
+        for asked in tokens or ():
+            receipts[0].last_event(asked)
+        if not texts:
+            _check_steps(receipts[0], at=at, steps=chosen)
+        check_one(place, numbers)
+        if place.what == "folder" and place.path is not None:
+            check_outside(place.path, origin)
+        form = form_of(opened)
+        beside = check_free(place, form, numbers, force=force)
+        if place.path is not None:
+            tell_notes(remember_use("report", place.path, source=origin, digest=opened.machine.corpus.digest))
+        writer = Writer(place, form, seeds=len(receipts), beside=beside)
+        bar = progress()
+        try:
+            if texts:
+                answers, notes = explained_texts(opened, receipts, writer, top=top, by=by, tokens=tokens or (), bar=bar)
+            else:
+                answers, notes = _explained(opened, receipts, writer, steps=chosen, top=top, by=by, at=at, bar=bar)
+        except KeyboardInterrupt:
+            raise StoppedError(writer.what_is_left()) from None
     total = total_of(answers) if by is not None and len(answers) > 1 and not texts else None
     seconds = time.monotonic() - started
     if seed is None and len(opened.trace) > 1:
@@ -151,7 +161,7 @@ def explain(
             *notes,
         )
     if as_json:
-        written = {} if place.path is None else {"place": shown(place.path.absolute()), "files": list(files)}
+        written = {} if place.path is None else {"place": shown(place.path.absolute()), "files": list(writer.files)}
         together = {} if total is None else {"total": total}
         say_json({**written, "seeds": answers, **together, "notes": list(notes), "seconds": round(seconds, 3)})
         return
@@ -164,7 +174,7 @@ def explain(
             say(one_line(line))
     if place.path is not None:
         say(f"Written in {took(seconds)}")
-        say(columns(files_said(place.path, files)))
+        say(columns(writer.files_said()))
 
 
 def read_pixel(text: str) -> tuple[int, int]:
@@ -198,33 +208,23 @@ def _seeds(text: str | None, opened: OpenRun) -> tuple[int, ...]:
     return opened.trace.seeds if text == "all" else tuple(dict.fromkeys(opt.read_seeds(text, option="--seed")))
 
 
-def _check_request(
-    receipts: Sequence[Receipt],
-    place: Place,
-    opened: OpenRun,
-    source: str,
-    *,
-    by: str | None,
-    at: tuple[int, int] | None,
-    steps: Steps,
-) -> None:
-    if by is not None:
-        opened.machine.corpus.values(by)
+def _check_kind(texts: bool, given: dict[str, str | None]) -> None:
+    """Refuses options that are for the other kind of run."""
+    for name, value in given.items():
+        if value is not None and (name == "--token") != texts:
+            made, other = ("texts", "pictures") if texts else ("pictures", "texts")
+            raise UsageError(f"{name} is for {other}, and this run made {made}: leave it out")
+
+
+def _check_steps(receipt: Receipt, *, at: tuple[int, int] | None, steps: Steps) -> None:
     if isinstance(steps, tuple):
         for step in steps:
-            receipts[0].step(step)
+            receipt.step(step)
     if at is not None:
-        receipts[0].check_pixel(*at)
-    if place.what == "record" and len(receipts) > 1:
-        raise UsageError(
-            f"'{shown(place.path or Path())}' holds the record of one seed, and {len(receipts)} were asked for: name a "
-            "folder, which gets a file for each"
-        )
-    if place.what == "folder" and place.path is not None:
-        check_outside(place.path, source)
+        receipt.check_pixel(*at)
 
 
-def _carried_out(
+def _explained(
     opened: OpenRun,
     receipts: Sequence[Receipt],
     writer: Writer,
@@ -247,7 +247,7 @@ def _carried_out(
                 answers.append(answer_of(receipt, None, by=by, at=at, steps=asked, top=top, tick=task.advance))
         return answers, ()
     kept = "all" if steps is None else steps
-    plans = [plan(receipt, steps=kept, top=top, most=writer.most_sources) for receipt in receipts]
+    plans = [plan(receipt, steps=kept, top=top, most=most_sources(writer.together)) for receipt in receipts]
     with bar.task("explaining", sum(map(steps_of, receipts, plans))) as task:
         for receipt, chosen in zip(receipts, plans, strict=True):
             made = record(receipt, chosen, folder=shown(opened.folder), run=opened.record, tick=task.advance)

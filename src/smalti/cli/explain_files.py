@@ -8,35 +8,52 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from smalti.cli.terminal import counted
-from smalti.corpus import ImageCorpus
 from smalti.corpus.decode import shown
 from smalti.errors import InputError, UsageError
-from smalti.sampling import OpenRun, png_bytes
 from smalti.sampling.files import check_creatable, said_plainly, write_file
 
-# Most sources in all records that are kept together: about what a page of 40 MB holds; and most seeds of a page.
-_MOST_SOURCES, _MOST_ON_PAGE = 1_600_000, 64
+# Most seeds of a page.
+_MOST_ON_PAGE = 64
 _LARGE_PAGE = 50_000_000
 
 What = Literal["nothing", "folder", "page", "record", "table"]
-_PAGE, _RECORD = "report.html", "receipt.json"
+Record = Mapping[str, Any]
+_PAGE, _RECORD, _TABLE = "report.html", "receipt.json", "receipt.parquet"
 _SUFFIXES: dict[str, What] = {".html": "page", ".json": "record", ".parquet": "table", ".csv": "table"}
 
-_CONTENTS = {
-    "report.html": "a page to explore it in any browser, without a network",
-    "receipt.json": "the whole record",
-    "receipt.parquet": "the weights, a row for each step, pixel and item",
-    "copy-map.png": "how much of each pixel is owed to one item",
-    "mosaic.png": "which item each pixel owes most to",
-    "effective-sources.png": "how many sources each pixel has",
-    "sources.png": "the items it owes most to, beside it",
-}
+
+@dataclass(frozen=True)
+class Form:
+    """What receipts of one kind of sample become.
+
+    Attributes:
+        contents: kinds of files, each with what it holds.
+        format: that of a record.
+        run: what a record says of the run that is open, where runs differ.
+        rows: the table of records.
+        about: what the file of a table says of itself.
+        page: the page of records.
+        drawn: files beside each record, by kind.
+        smaller: what makes a page smaller, as the end of a sentence.
+        size: how much of a page a record takes, and `most_size` how much there may be.
+    """
+
+    contents: Mapping[str, str]
+    format: str
+    run: Record
+    rows: Callable[[Sequence[Record]], Mapping[str, Any]]
+    about: Callable[[Sequence[Record]], Mapping[str, str]]
+    page: Callable[[Sequence[Record]], str]
+    drawn: Callable[[Record], Mapping[str, bytes]]
+    smaller: str
+    size: Callable[[Record], int] = lambda _: 0
+    most_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,12 +106,12 @@ def check_place(place: Place, *, force: bool) -> None:
     check_creatable(place.path)
 
 
-def check_free(place: Place, opened: OpenRun, seeds: Sequence[int], *, force: bool) -> tuple[Path, ...]:
+def check_free(place: Place, form: Form, seeds: Sequence[int], *, force: bool) -> tuple[Path, ...]:
     """Refuses, before any work, a folder in which something would be written over.
 
     Args:
         place: what is written, and where.
-        opened: the run.
+        form: what the run's receipts become.
         seeds: the seeds to be explained.
 
     Keyword Args:
@@ -117,44 +134,46 @@ def check_free(place: Place, opened: OpenRun, seeds: Sequence[int], *, force: bo
             "it with --force"
         )
     for seed in seeds:
-        for kind in _CONTENTS:
+        for kind in form.contents:
             if kind != _PAGE and (path := _named(folder, seed, kind)).exists() and not force:
                 raise _taken(path)
     others = tuple(path for seed, path in records.items() if seed not in seeds)
     for path in others:
-        if not _is_of(read_record(path), opened):
+        run = read_record(path, form)["run"]
+        if any(run.get(name) != value for name, value in form.run.items()):
             raise InputError(
                 f"'{shown(path)}' is of another run, and a folder holds receipts of one: choose another place with -o"
             )
     return others
 
 
-def read_record(path: Path) -> dict[str, Any]:
+def check_one(place: Place, seeds: Sequence[int]) -> None:
+    """Raises `UsageError` if several seeds are to go into a file that holds one."""
+    if place.what == "record" and place.path is not None and len(seeds) > 1:
+        raise UsageError(
+            f"'{shown(place.path)}' holds the record of one seed, and {len(seeds)} were asked for: name a folder, "
+            "which gets a file for each"
+        )
+
+
+def read_record(path: Path, form: Form) -> dict[str, Any]:
     """A record that an earlier command wrote.
 
     Raises:
-        InputError: it is none that this Smalti reads.
+        InputError: it is none of this form, or none that this Smalti reads.
     """
-    from smalti.receipts.record import FORMAT
-
     try:
         found = json.loads(path.read_bytes())
-        if found["format"] == FORMAT:
+        if found["format"] == form.format:
             return found
     except OSError as error:
         raise InputError(f"'{shown(path)}' cannot be read ({error.strerror or error}): make it readable") from error
     except (ValueError, KeyError, TypeError):
         pass
     raise InputError(
-        f"'{shown(path)}' is not a record that this Smalti reads: move it away, or choose another place with -o"
+        f"'{shown(path)}' is not a record that this Smalti reads, or of another kind of run: move it away, or choose "
+        "another place with -o"
     )
-
-
-def _is_of(found: Mapping[str, Any], opened: OpenRun) -> bool:
-    """Whether a record is of this run, wherever its folder was then."""
-    request, run = opened.record.request, found["run"]
-    now = (request.corpus_digest, request.machine, request.label, list(request.size), opened.record.created)
-    return now == tuple(run[name] for name in ("corpus_digest", "machine", "label", "size", "created"))
 
 
 def _seed_of(path: Path) -> int | None:
@@ -174,59 +193,48 @@ class Writer:
     """Writes records as they come, and last what holds several of them.
 
     Attributes:
-        most_sources: how many sources each record may list.
         files: names of the files written, each with what it holds.
         notes: what a person should know of them.
         writes: whether there is anything to write.
+        together: how many records are kept together, at most.
     """
 
-    def __init__(self, place: Place, corpus: ImageCorpus, *, seeds: int, beside: Iterable[Path] = ()) -> None:
-        """For `seeds` records on a corpus; nothing is written yet. A page shows those of `beside` as well."""
+    def __init__(self, place: Place, form: Form, *, seeds: int, beside: Iterable[Path] = ()) -> None:
+        """For `seeds` records; nothing is written yet. A page shows those of `beside` as well, as far as they fit."""
         self.writes = place.what != "nothing"
         self.files: dict[str, str] = {}
         self.notes: list[str] = []
-        self._place, self._images = place, corpus.images
-        self._together = seeds if place.what == "table" else min(seeds, _MOST_ON_PAGE)
-        self.most_sources = _MOST_SOURCES // self._together
-        self._records: list[Mapping[str, Any]] = []
-        self._with_tables = place.what == "folder" and can_write_tables(self.notes)
-        self._beside = tuple(beside)[: _MOST_ON_PAGE - min(seeds, _MOST_ON_PAGE)]
-        if place.what in ("folder", "page") and self._together < seeds:
-            self.notes.append(f"the page shows the first {self._together} of {seeds} seeds: name others with --seed")
+        self.together = seeds if place.what == "table" else min(seeds, _MOST_ON_PAGE)
+        self._place, self._form, self._seeds = place, form, seeds
+        self._records: list[Record] = []
+        self._with_tables = place.what == "folder" and _can_write_tables(self.notes)
+        self._beside = tuple(beside)
 
-    def add(self, made: Mapping[str, Any]) -> None:
+    def add(self, made: Record) -> None:
         """Writes what is of one seed alone."""
         if self._place.what == "folder":
             self._add_to_folder(made)
-        if self._place.what != "nothing" and len(self._records) < self._together:
+        if self._place.what == "table" or (self.writes and self._fits(made)):
             self._records.append(made)
 
     def finish(self) -> None:
         """Writes what holds all records."""
         from smalti.receipts.record import to_json
-        from smalti.receipts.rows import about, rows
         from smalti.receipts.tables import write_table
 
-        path = self._place.path
+        path, what = self._place.path, self._place.what
         if path is None:
             return
-        folder = path if self._place.what == "folder" else path.parent
+        folder = path if what == "folder" else path.parent
         with said_plainly(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        if self._place.what == "record":
+        if what == "record":
             self._write(path, _RECORD, to_json(self._records[0]))
-        elif self._place.what == "table":
-            write_table(path, rows(self._records), metadata=about(self._records))
-            self.files[path.name] = _CONTENTS["receipt.parquet"]
-        elif self._place.what == "page":
-            self._write(path, _PAGE, self._page())
+        elif what == "table":
+            write_table(path, self._form.rows(self._records), metadata=self._form.about(self._records))
+            self.files[path.name] = self._form.contents[_TABLE]
         else:
-            self._records += map(read_record, self._beside)
-            self._records.sort(key=lambda made: made["seed"])
-            if self._beside:
-                seeds = counted(len(self._beside), "seed")
-                self.notes.append(f"the page shows {seeds} more, whose receipts are in the folder")
-            self._write(path / _PAGE, _PAGE, self._page())
+            self._write(path if what == "page" else path / _PAGE, _PAGE, self._page())
 
     def what_is_left(self) -> str:
         """What a person should know who stopped the work."""
@@ -237,59 +245,68 @@ class Writer:
             "with --force"
         )
 
-    def _add_to_folder(self, made: Mapping[str, Any]) -> None:
-        from smalti.receipts.pictures import draw
+    def files_said(self) -> list[tuple[str, str]]:
+        """Paths with what they hold, the page first; of several of a kind the first."""
+        place = self._place.path
+        assert place is not None
+        first: dict[str, str] = {}
+        for name, content in self.files.items():
+            first.setdefault(content, name)
+        folder = place if place.is_dir() else place.parent
+        ordered = dict.fromkeys([*self._form.contents.values(), *first])
+        return [(shown(folder / first[content]), content) for content in ordered if content in first]
+
+    def _fits(self, made: Record) -> bool:
+        """Whether a record goes onto the page; the first always does."""
+        size = sum(map(self._form.size, [*self._records, made]))
+        return not self._records or (len(self._records) < _MOST_ON_PAGE and size <= self._form.most_size)
+
+    def _add_to_folder(self, made: Record) -> None:
         from smalti.receipts.record import to_json
-        from smalti.receipts.rows import about, rows
         from smalti.receipts.tables import write_parquet
 
         folder = self._place.path
         assert folder is not None
         with said_plainly(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        names = {kind: _named(folder, made["seed"], kind) for kind in _CONTENTS}
+        names = {kind: _named(folder, made["seed"], kind) for kind in self._form.contents}
         self._write(names[_RECORD], _RECORD, to_json(made))
         if self._with_tables:
-            path = names["receipt.parquet"]
-            write_parquet(path, rows([made]), metadata=about([made]))
-            self.files[path.name] = _CONTENTS["receipt.parquet"]
-        for name, picture in draw(made, self._images).items():
-            self._write(names[f"{name}.png"], f"{name}.png", png_bytes(picture))
+            write_parquet(names[_TABLE], self._form.rows([made]), metadata=self._form.about([made]))
+            self.files[names[_TABLE].name] = self._form.contents[_TABLE]
+        for kind, content in self._form.drawn(made).items():
+            self._write(names[kind], kind, content)
 
     def _page(self) -> bytes:
-        from smalti.receipts.page import page
-        from smalti.receipts.record import sprites
-
-        html = page(self._records, sprites(self._records, self._images)).encode()
-        if len(html) > _LARGE_PAGE:
+        if len(self._records) < self._seeds:
             self.notes.append(
-                f"the page has {len(html) / 1e6:,.0f} MB: fewer seeds, steps (--steps last) or sources (--top 3) make "
-                "it smaller"
+                f"the page shows the first {len(self._records)} of {self._seeds} seeds: name others with --seed"
             )
+        more = 0
+        for made in (read_record(path, self._form) for path in self._beside):
+            if self._fits(made):
+                self._records.append(made)
+                more += 1
+        if more:
+            self.notes.append(f"the page shows {counted(more, 'seed')} more, whose receipts are in the folder")
+        self._records.sort(key=lambda made: made["seed"])
+        html = self._form.page(self._records).encode()
+        if len(html) > _LARGE_PAGE:
+            self.notes.append(f"the page has {len(html) / 1e6:,.0f} MB: {self._form.smaller} make it smaller")
         return html
 
     def _write(self, path: Path, kind: str, content: bytes) -> None:
         write_file(path, content)
-        self.files[path.name] = _CONTENTS[kind]
+        self.files[path.name] = self._form.contents[kind]
 
 
-def can_write_tables(notes: list[str]) -> bool:
+def _can_write_tables(notes: list[str]) -> bool:
     """Whether there is a library for tables of rows; if not, that goes into the notes."""
     from smalti.receipts.tables import check_table_name
 
     try:
-        check_table_name("receipt.parquet")
+        check_table_name(_TABLE)
     except InputError as error:
         notes.append(f"no tables of rows were written ({error})")
         return False
     return True
-
-
-def files_said(place: Path, files: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Paths with what they hold, the page first; of several of a kind the first."""
-    first: dict[str, str] = {}
-    for name, content in files.items():
-        first.setdefault(content, name)
-    folder = place if place.is_dir() else place.parent
-    ordered = dict.fromkeys([*_CONTENTS.values(), *first])
-    return [(shown(folder / first[content]), content) for content in ordered if content in first]

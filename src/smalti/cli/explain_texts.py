@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from smalti.cli.explain_files import Place
-from smalti.cli.explain_text_files import TextWriter
-from smalti.cli.sources import check_outside
-from smalti.cli.terminal import columns
+from smalti.cli.explain_files import Writer
+from smalti.cli.explain_token import token_answer, token_lines
+from smalti.cli.explain_words import GROUPS, rows_of, value_of
+from smalti.cli.terminal import counted, percent
 from smalti.corpus.decode import shown
-from smalti.errors import UsageError
 from smalti.progress import Progress
 from smalti.receipts import UNITS
 from smalti.receipts.text import TextReceipt, Verbatim
@@ -25,88 +24,82 @@ _LISTED = 8
 
 def explained_texts(
     opened: OpenRun,
-    seeds: Sequence[int],
-    place: Place,
+    receipts: Sequence[TextReceipt],
+    writer: Writer,
     *,
-    source: str | None,
     top: int,
     by: str | None,
+    tokens: Sequence[int],
     bar: Progress,
-) -> tuple[list[dict[str, Any]], dict[str, str], tuple[str, ...]]:
-    """What is said of each seed, the files written with what each holds, and notes.
+) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """What is said of each seed, and notes; the files are written.
 
     Args:
         opened: the run.
-        seeds: its seeds to explain.
-        place: what is written, and where.
+        receipts: of the seeds to explain.
+        writer: writes their records.
 
     Keyword Args:
-        source: where the texts are now, if a person said so.
         top: documents and places listed for each token.
         by: the only column to count groups by; all of them unless given.
+        tokens: tokens to prove; then nothing else is said, but groups if they were asked for.
         bar: where progress is shown.
 
     Raises:
-        InputError, UsageError: what was asked for cannot be had.
+        InputError: the trace is not one that this machine makes.
     """
     from smalti.receipts.text.record import text_record
 
-    receipts = [TextReceipt(opened.trace.of_seed(seed), opened.machine) for seed in seeds]
-    if by is not None:
-        opened.machine.corpus.values(by)
-    if place.what == "record" and len(receipts) > 1:
-        assert place.path is not None
-        raise UsageError(
-            f"'{shown(place.path)}' holds the record of one seed, and {len(receipts)} were asked for: name a folder, "
-            "which gets a file for each"
-        )
-    if place.what == "folder" and place.path is not None:
-        check_outside(place.path, opened.record.request.source if source is None else source)
-    writer = TextWriter(place, seeds=len(receipts))
-    verbatim = Verbatim(opened.machine.corpus)
+    verbatim = Verbatim(opened.machine.corpus) if writer.writes else None
     answers: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
-    with bar.task("explaining", len(receipts)) as task:
+    with bar.task("explaining", len(receipts) * (int(writer.writes) + len(tokens))) as task:
         for receipt in receipts:
-            made = text_record(
-                receipt,
-                top=top,
-                folder=shown(opened.folder),
-                name=text_name(receipt.sample.seed),
-                run=opened.record,
-                verbatim=verbatim,
-                tick=task.advance,
-            )
-            answers.append(_answer(receipt, made, by))
-            writer.add(made)
-            notes |= dict.fromkeys(made["notes"])
+            answer: dict[str, Any] = {
+                "seed": receipt.sample.seed,
+                "text": text_name(receipt.sample.seed),
+                "tokens": len(receipt.sample.tokens),
+                "drawn": len(np.unique(receipt.sample.events.site)),
+            }
+            if writer.writes:
+                made = text_record(
+                    receipt,
+                    top=top,
+                    folder=shown(opened.folder),
+                    name=text_name(receipt.sample.seed),
+                    run=opened.record,
+                    verbatim=verbatim,
+                    tick=task.advance,
+                )
+                writer.add(made)
+                notes |= dict.fromkeys(made["notes"])
+                if by is None and not tokens:
+                    answer |= _figures(receipt, made)
+            if by is not None:
+                no_document = {name: _share(receipt, units) for name, units in receipt.no_document().items()}
+                answer["by"] = {"column": by, "groups": _groups(receipt, by), "no_document": no_document}
+            for token in tokens:
+                answer.setdefault("token", []).append(token_answer(receipt, token, top=top))
+                task.advance()
+            answers.append(answer)
     writer.finish()
-    return answers, writer.files, (*notes, *writer.notes)
+    return answers, (*notes, *writer.notes)
 
 
-def _answer(receipt: TextReceipt, made: Mapping[str, Any], by: str | None) -> dict[str, Any]:
-    whole = receipt.whole_units
-    composed = receipt.composition(top=made["listed"])
+def _figures(receipt: TextReceipt, made: Mapping[str, Any]) -> dict[str, Any]:
+    composed = receipt.at(top=made["listed"])
     drawn = np.array([origin == "drawn" for origin in composed.origin])
     spans = made["match"]["spans"]
     longest = max(spans, key=lambda span: span["end"] - span["begin"], default=None)
-
-    def share(units: int) -> dict[str, Any]:
-        return {"units": units, "share": units / whole}
-
     return {
-        "seed": made["seed"],
-        "text": made["file"],
-        "tokens": made["run"]["length"],
-        "drawn": int(drawn.sum()),
         "weight": {
-            "units": whole,
+            "units": receipt.whole_units,
             "documents": [
-                {**{name: made["documents"][d][name] for name in ("index", "id", "name")}, **share(units)}
+                {**{name: made["documents"][d][name] for name in ("index", "id", "name")}, **_share(receipt, units)}
                 for d, units in made["credits"][:_LISTED]
             ],
             "documents_with_weight": len(made["credits"]) + made["others"]["documents"],
-            "no_document": {name: share(units) for name, units in made["no_document"].items()},
+            "no_document": {name: _share(receipt, units) for name, units in made["no_document"].items()},
         },
         "each_token": {
             "entropy_bits": _spread_of(composed.entropy[drawn]),
@@ -128,11 +121,16 @@ def _answer(receipt: TextReceipt, made: Mapping[str, Any], by: str | None) -> di
             },
             "uniqueness": made["match"]["uniqueness"],
         },
-        "groups": {
-            column: [{"value": value, **share(units)} for value, units in receipt.by(column).items()]
-            for column in (made["columns"] if by is None else [by])
-        },
+        "groups": {column: _groups(receipt, column) for column in made["columns"]},
     }
+
+
+def _share(receipt: TextReceipt, units: int) -> dict[str, Any]:
+    return {"units": units, "share": units / receipt.whole_units}
+
+
+def _groups(receipt: TextReceipt, column: str) -> list[dict[str, Any]]:
+    return [{"value": value, **_share(receipt, units)} for value, units in receipt.by(column).items()]
 
 
 def _spread_of(values: np.ndarray) -> dict[str, float] | None:
@@ -148,22 +146,42 @@ def text_lines_of(answer: Mapping[str, Any], opened: OpenRun) -> Iterable[str]:
         f"{shown(opened.folder / answer['text'])}: {answer['tokens']:,} tokens ({machine.tokenizer.name}), "
         f"{answer['drawn']:,} of them drawn, {machine.noise} noise"
     )
+    if "by" in answer:
+        yield from _group_lines(answer["by"])
+    for found in answer.get("token", ()):
+        yield from token_lines(found)
+    if "weight" in answer:
+        yield from _figure_lines(answer, documents=len(machine.corpus))
+
+
+def _group_lines(said: Mapping[str, Any]) -> Iterable[str]:
+    yield f"By {said['column']}, weight of the tokens at the steps at which they were drawn"
+    groups = said["groups"]
+    rows = [(percent(group["share"]), value_of(group["value"])) for group in groups[:GROUPS]]
+    if len(groups) > GROUPS:
+        rest = groups[GROUPS:]
+        share = sum(group["share"] for group in rest)
+        rows.append((percent(share), f"{counted(len(rest), 'other group')}, all with --json"))
+    yield from rows_of([*rows, *_no_document(said["no_document"])])
+
+
+def _no_document(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(percent(one["share"]), f"no document: {_NONE[name]}") for name, one in found.items() if one["units"]]
+
+
+def _figure_lines(answer: Mapping[str, Any], *, documents: int) -> Iterable[str]:
     weight = answer["weight"]
-    yield f"Weight: {weight['documents_with_weight']:,} of {len(machine.corpus):,} documents have some; most have"
-    rows = [(_percent(one["share"]), f"{one['name']}, {one['id'][:12]}") for one in weight["documents"]]
-    rest = weight["documents_with_weight"] - len(rows)
+    some = weight["documents_with_weight"]
+    yield f"Weight: {some:,} of {counted(documents, 'document')} {'has' if some == 1 else 'have'} some; most by"
+    rows = [(percent(one["share"]), f"{one['name']}, {one['id'][:12]}") for one in weight["documents"]]
+    rest = some - len(rows)
     if rest:
         owned = weight["units"] - sum(one["units"] for one in weight["no_document"].values())
         share = (owned - sum(one["units"] for one in weight["documents"])) / weight["units"]
-        rows.append((_percent(share), f"{rest:,} other document{'' if rest == 1 else 's'}"))
-    rows += [
-        (_percent(one["share"]), f"no document: {_NONE[name]}")
-        for name, one in weight["no_document"].items()
-        if one["units"]
-    ]
-    yield from columns(rows).split("\n")
+        rows.append((percent(share), counted(rest, "other document")))
+    yield from rows_of([*rows, *_no_document(weight["no_document"])])
     for column, groups in answer["groups"].items():
-        said = [f"{_value(group['value'])} ({_percent(group['share']).strip()})" for group in groups[:_LISTED]]
+        said = [f"{value_of(group['value'])} ({percent(group['share'])})" for group in groups[:_LISTED]]
         more = f", and {len(groups) - _LISTED:,} more" if len(groups) > _LISTED else ""
         yield f"By {column}: {', '.join(said) or 'nothing'}{more}"
     each = answer["each_token"]
@@ -172,7 +190,7 @@ def text_lines_of(answer: Mapping[str, Any], opened: OpenRun) -> Iterable[str]:
         yield (
             f"Tokens that were drawn: entropy median {entropy['median']:.2f}, mean {entropy['mean']:.2f} bits; "
             f"effective sources median {sources['median']:,.1f}, most {sources['most']:,.1f}; "
-            f"{_percent(owed['mean']).strip()} owed to one document on average, and {each['mostly_one_document']:,} of "
+            f"{percent(owed['mean'])} owed to one document on average, and {each['mostly_one_document']:,} of "
             f"{answer['drawn']:,} owe it more than half"
         )
     yield from _match_lines(answer["match"])
@@ -187,25 +205,16 @@ _NONE = {
 
 def _match_lines(match: Mapping[str, Any]) -> Iterable[str]:
     inside = [(length, share) for length, share in match["inside"].items() if share is not None]
-    said = ", ".join(f"{_percent(share).strip()} in spans of {length} and more" for length, share in inside)
+    said = ", ".join(f"{percent(share)} in spans of {length} and more" for length, share in inside)
     longest = ""
     if match["longest"] is not None:
         found = match["longest"]
-        times = f"{found['count']:,} time{'' if found['count'] == 1 else 's'}"
-        documents = f"{found['documents']:,} document{'' if found['documents'] == 1 else 's'}"
+        times, documents = counted(found["count"], "time"), counted(found["documents"], "document")
         longest = (
             f"; the longest, {found['text']!r}, has {len(found['text']):,} and stands there {times} in {documents}"
         )
     yield f"Match (verbatim in the corpus; it says nothing of weight): of the characters {said}{longest}"
     lengths = [length for length in (4, 8, 12, 16, 32) if match["uniqueness"][length - 1] is not None]
     if lengths:
-        shares = ", ".join(f"{length}: {_percent(match['uniqueness'][length - 1]).strip()}" for length in lengths)
+        shares = ", ".join(f"{length}: {percent(match['uniqueness'][length - 1])}" for length in lengths)
         yield f"Stretches of L characters that the corpus does not have: {shares}"
-
-
-def _value(value: str | None) -> str:
-    return "(none)" if value is None else value
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:6.2f} %"

@@ -17,7 +17,7 @@ from smalti.sampling import OpenRun
 from smalti.sampling.image_request import picture_name
 
 # Items and groups that are said of each picture, and groups that are said where they were asked for.
-_LISTED, _GROUPS = 8, 20
+_LISTED, GROUPS = 8, 20
 
 # What a proof is of, where a pixel has more than one value.
 _CHANNELS = {1: ("",), 3: (" of red", " of green", " of blue"), 4: (" of red", " of green", " of blue", " of opacity")}
@@ -199,12 +199,12 @@ def _group_lines(said: Mapping[str, Any]) -> Iterable[str]:
     for at in said["steps"]:
         yield f"By {said['column']}, weight at {_step(at, at['step'] if at['finished'] else None)}"
         groups = at["groups"]
-        rows = [(percent(group["share"]), _value(group["value"])) for group in groups[:_GROUPS]]
-        if len(groups) > _GROUPS:
-            rest = groups[_GROUPS:]
+        rows = [(percent(group["share"]), value_of(group["value"])) for group in groups[:GROUPS]]
+        if len(groups) > GROUPS:
+            rest = groups[GROUPS:]
             share = sum(group["units"] for group in rest) / at["units"]
             rows.append((percent(share), f"{counted(len(rest), 'other group')}, all with --json"))
-        yield from _rows(rows)
+        yield from rows_of(rows)
 
 
 def _figure_lines(answer: Mapping[str, Any], *, items: int) -> Iterable[str]:
@@ -216,9 +216,9 @@ def _figure_lines(answer: Mapping[str, Any], *, items: int) -> Iterable[str]:
     if rest:
         units = weight["units"] - sum(item["units"] for item in weight["items"])
         rows.append((percent(units / weight["units"]), counted(rest, "other item")))
-    yield from _rows(rows)
+    yield from rows_of(rows)
     for column, groups in answer["groups"].items():
-        said = [f"{_value(group['value'])} ({percent(group['share'])})" for group in groups[:_LISTED]]
+        said = [f"{value_of(group['value'])} ({percent(group['share'])})" for group in groups[:_LISTED]]
         more = f", and {len(groups) - _LISTED:,} more" if len(groups) > _LISTED else ""
         yield f"By {column}: {', '.join(said)}{more}"
     pixels = answer["pixels"]
@@ -269,7 +269,7 @@ def _pixel_lines(found: Mapping[str, Any]) -> Iterable[str]:
     if found["others"]["sources"]:
         others = found["others"]
         rows.append((f"{others['weight']:,}", f"{percent(others['weight'] / found['weight']):>8}  all others"))
-    yield from _rows(rows)
+    yield from rows_of(rows)
     channels = _CHANNELS[len(found["value"])]
     for channel, total, mean, value in zip(
         channels, found["weighted_sums"], found["mean"], found["value"], strict=True
@@ -289,7 +289,8 @@ def _named(item: Mapping[str, Any]) -> str:
     return f"{item['name']}{label}, {item['id'][:12]}"
 
 
-def _value(value: str | None) -> str:
+def value_of(value: str | None) -> str:
+    """The value of a group, in words."""
     return "(none)" if value is None else value
 
 
@@ -302,7 +303,7 @@ def _step(at: Mapping[str, Any], last: int | None) -> str:
     return f"step {at['step']}{finished}, {_windows(at['patch_size'])}"
 
 
-def _rows(rows: Sequence[tuple[str, str]]) -> Iterable[str]:
+def rows_of(rows: Sequence[tuple[str, str]]) -> Iterable[str]:
     """Two columns, the numbers to the right."""
     wide = max(len(left) for left, _ in rows)
     return (f"  {left.rjust(wide)}  {right}" for left, right in rows)

@@ -62,50 +62,46 @@ def match(
     ],
     corpus: Annotated[
         str,
-        typer.Option(
+        opt.option(
             "--corpus",
             metavar="SOURCE",
             help="What they are compared with: a folder of pictures, one picture, an .npz file, a corpus store, or "
             "built in: digits, photo.",
-            rich_help_panel=opt.PICTURES_IN,
-            show_default=False,
+            panel=opt.PICTURES_IN,
         ),
     ],
     size: opt.SizeOption = None,
     sizes: Annotated[
         str | None,
-        typer.Option(
+        opt.option(
             "--sizes",
             metavar="LIST",
             help="Patch sizes, odd, in pixels. Default: those of 3,5,9,17 that fit.",
-            rich_help_panel=COMPARED,
-            show_default=False,
+            panel=COMPARED,
         ),
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(
+        opt.option(
             "--by",
             metavar="COLUMN",
             help="Also add up what is found by label, or by a column of the corpus's metadata.",
-            rich_help_panel=COMPARED,
-            show_default=False,
+            panel=COMPARED,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
+        opt.option(
             "-o",
             "--out",
             metavar="OUT",
             help="Folder, new or empty, for pictures of what was found and match.json.",
-            rich_help_panel=opt.PICTURES_OUT,
-            show_default=False,
+            panel=opt.PICTURES_OUT,
         ),
     ] = None,
     fail_above: Annotated[
         float | None,
-        typer.Option(
+        opt.option(
             "--fail-above",
             metavar="SHARE",
             min=0.0,
@@ -113,17 +109,15 @@ def match(
             help="Fail, with exit code 1, if more than this share of a picture lies in windows of the largest size "
             "that the corpus has as they are; 0 to 1. A copy that was mirrored, scaled or saved as JPEG has few of "
             "them: see --fail-on-near-duplicate. Default: nothing fails.",
-            rich_help_panel=opt.RUNNING,
-            show_default=False,
+            panel=opt.RUNNING,
         ),
     ] = None,
     fail_on_near_duplicate: Annotated[
         bool,
-        typer.Option(
+        opt.option(
             "--fail-on-near-duplicate",
             help="Fail, with exit code 1, if a picture is a near-duplicate of a whole item, as it is or mirrored.",
-            rich_help_panel=opt.RUNNING,
-            show_default=False,
+            panel=opt.RUNNING,
         ),
     ] = False,
     threads: opt.ThreadsOption = None,
@@ -162,6 +156,7 @@ def match(
         if (why := _why_it_fails(entry, above=fail_above, near=fail_on_near_duplicate))
     ]
     record = {
+        "format": "smalti.match/1",
         "statement": STATEMENT,
         "corpus": _corpus_entry(opened),
         "by": by,

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +27,12 @@ RUN = "Run"
 MOST_SEEDS = 100_000
 """Most seeds of one run: a trace holds all steps of all of them."""
 
+
+def option(*names: str, help: str, panel: str, metavar: str | None = None, **limits: Any) -> Any:
+    """An option whose default, if it has one, its help tells."""
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, show_default=False, **limits)
+
+
 SourceArgument = Annotated[
     str,
     typer.Argument(
@@ -38,23 +44,21 @@ SourceArgument = Annotated[
 ]
 SizeOption = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--size",
         metavar="N|WxH",
         help="Size at which the source's pictures are used, in pixels, width first. Default: their own; one large "
         "picture: 320 on its longer side.",
-        rich_help_panel=PICTURES_IN,
-        show_default=False,
+        panel=PICTURES_IN,
     ),
 ]
 LabelOption = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--label",
         metavar="LABEL",
         help="Use only the pictures with this label. Default: all.",
-        rich_help_panel=PICTURES_IN,
-        show_default=False,
+        panel=PICTURES_IN,
     ),
 ]
 RunArgument = Annotated[
@@ -63,22 +67,20 @@ RunArgument = Annotated[
 ]
 RunSourceOption = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--source",
         metavar="PATH",
-        help="Where the pictures are now. Default: where they were.",
-        rich_help_panel=PICTURES_IN,
-        show_default=False,
+        help="Where the pictures or texts are now. Default: where they were.",
+        panel=PICTURES_IN,
     ),
 ]
 LedgerOption = Annotated[
     Path | None,
-    typer.Option(
+    option(
         "--ledger",
         metavar="FILE",
         help="The ledger. Default: SMALTI_LEDGER, or smalti/ledger.sqlite in the user's data folder.",
-        rich_help_panel=LEDGER,
-        show_default=False,
+        panel=LEDGER,
     ),
 ]
 MachineOption = Annotated[
@@ -93,19 +95,18 @@ ScheduleOption = Annotated[
 ]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option(
+    option(
         "--threads",
         metavar="N",
         min=1,
         max=1024,
         help="Threads; changes speed, never a byte. Default: SMALTI_THREADS, or all processors.",
-        rich_help_panel=RUNNING,
-        show_default=False,
+        panel=RUNNING,
     ),
 ]
 JsonOption = Annotated[
     bool,
-    typer.Option("--json", help="Print one JSON object instead of text.", rich_help_panel=RUNNING, show_default=False),
+    option("--json", help="Print one JSON object instead of text.", panel=RUNNING),
 ]
 
 

@@ -10,7 +10,7 @@ weights is ever stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -254,10 +254,7 @@ class Receipt:
         """
         values = self.machine.corpus.values(column)
         units = self.credits(step)
-        groups: dict[str | None, int] = {}
-        for item in np.flatnonzero(units).tolist():
-            groups[values[item]] = groups.get(values[item], 0) + int(units[item])
-        return dict(sorted(groups.items(), key=lambda group: (-group[1], group[0] is not None, group[0] or "")))
+        return grouped(values, units)
 
     def summary(self, *, tick: Tick | None = None) -> NDArray[np.float64]:
         """A summary over the steps, and no weight of any: the mean over all steps of each item's share of the credits.
@@ -331,6 +328,14 @@ class Receipt:
         out[self.machine.items] = units
         out.setflags(write=False)
         return out
+
+
+def grouped(values: Sequence[str | None], units: NDArray[np.int64]) -> dict[str | None, int]:
+    """The units (N,) of items by the group of each, largest group first, of equal ones by name; None comes first."""
+    groups: dict[str | None, int] = {}
+    for item in np.flatnonzero(units).tolist():
+        groups[values[item]] = groups.get(values[item], 0) + int(units[item])
+    return dict(sorted(groups.items(), key=lambda group: (-group[1], group[0] is not None, group[0] or "")))
 
 
 def largest(units: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.intp]:

@@ -39,8 +39,6 @@ MOST_CREDITS = 100
 NEAREST = 10
 """Most whole items that a record's match lists."""
 
-Table = list[list[Any]]
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -230,13 +228,7 @@ def _step(receipt: Receipt, made: Composition, columns: Sequence[str], items: _I
     level = made.level
     order = largest(made.units)
     shown = order[:MOST_CREDITS]
-    groups: dict[str, Table] = {}
-    others: dict[str, dict[str, int]] = {}
-    for column in columns:
-        units = [[value, count] for value, count in receipt.by(column, step=made.step).items()]
-        groups[column] = units[:MOST_CREDITS]
-        rest = units[MOST_CREDITS:]
-        others[column] = {"groups": len(rest), "units": sum(count for _, count in rest)}
+    groups = {column: receipt.by(column, step=made.step) for column in columns}
     assert made.posterior.sources is not None
     assert made.posterior.entropy is not None
     sources = made.posterior.sources
@@ -256,8 +248,7 @@ def _step(receipt: Receipt, made: Composition, columns: Sequence[str], items: _I
             "items": len(order) - len(shown),
             "units": receipt.whole_units - int(made.units[shown].sum()),
         },
-        "groups": groups,
-        "group_others": others,
+        **listed_groups(groups),
         "pixels": {
             "entropy": made.posterior.entropy.ravel().tolist(),
             "items": items.places(made.item),
@@ -268,6 +259,18 @@ def _step(receipt: Receipt, made: Composition, columns: Sequence[str], items: _I
             "cols": np.where(present, sources.column, -1).ravel().tolist(),
             "weights": sources.weight.ravel().tolist(),
             "left_out": sources.left_out.ravel().tolist(),
+        },
+    }
+
+
+def listed_groups(groups: Mapping[str, Mapping[str | None, int]]) -> dict[str, Any]:
+    """The entries of a record for units by column and group: the largest groups, and the others together."""
+    units = {column: list(of_group.items()) for column, of_group in groups.items()}
+    rest = {column: found[MOST_CREDITS:] for column, found in units.items()}
+    return {
+        "groups": {column: list(map(list, found[:MOST_CREDITS])) for column, found in units.items()},
+        "group_others": {
+            column: {"groups": len(found), "units": sum(count for _, count in found)} for column, found in rest.items()
         },
     }
 

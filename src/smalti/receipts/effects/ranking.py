@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +23,15 @@ from numpy.typing import NDArray
 from smalti.errors import UsageError
 from smalti.machines import Machine
 from smalti.progress import SILENT, Progress, Task
-from smalti.receipts.effects.rerun import Change, effect
+from smalti.receipts.effects.rerun import Change, Effect, machine_without, run_again
 from smalti.receipts.one_step import leave_one_out
 from smalti.sampling.ddim import batches
 from smalti.sampling.trace import Trace
 
-__all__ = ["Ranked", "Ranking", "one_step_values", "rank"]
+__all__ = ["Ranked", "Ranking", "check_budget", "one_step_values", "rank", "within_budget"]
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 # Samples whose sums are held at a time.
 _BATCH = 16
@@ -120,26 +125,49 @@ def rank(
     """
     if len(sample) != 1:
         raise UsageError(f"items are ranked for one sample, and this trace has {len(sample)}: choose one seed")
-    if (runs is not None and runs < 0) or (seconds is not None and not seconds >= 0):
-        raise UsageError(f"a budget is at least 0, and this one is {runs if seconds is None else seconds}")
+    check_budget(runs, seconds)
     values = one_step_values(sample, machine, progress=progress)[:, :, 0].sum(axis=0)
     order = sorted(machine.items.tolist(), key=lambda item: (-values[item], item))
-    tried = len(order) if runs is None else min(runs, len(order))
-    found: list[Ranked] = []
-    begun = time.monotonic()
-    with progress.task("running again without each", tried) as task:
-        for item in order[:tried]:
-            if seconds is not None and time.monotonic() - begun >= seconds:
-                break
-            change = effect(sample, machine, [item]).total
-            found.append(Ranked(item, float(values[item]), change))
-            task.advance()
-    done = len(found)
+    tried = order[:runs]
+    with progress.task("running again without each", len(tried) * sample.steps) as task:
+
+        def change(item: int) -> Change:
+            again = run_again(sample, machine_without(machine, [item]), task=task)
+            return Effect((item,), sample, again, proofs=(None,), notes=()).total
+
+        changes = within_budget(tried, change, seconds=seconds)
+    done = len(changes)
+    found = [Ranked(item, float(values[item]), one) for item, one in zip(tried, changes, strict=False)]
     found.sort(key=lambda one: (-_size(one), one.item))
     left = [Ranked(item, float(values[item]), None) for item in order[done:]]
     total = math.fsum(values[order])
     covered = math.fsum(values[order[:done]]) / total if total else 1.0
     return Ranking(sample.seeds[0], (*found, *left), done, covered)
+
+
+def check_budget(runs: int | None, seconds: float | None) -> None:
+    """Raises `UsageError` for a budget below 0."""
+    if (runs is not None and runs < 0) or (seconds is not None and not seconds >= 0):
+        raise UsageError(f"a budget is at least 0, and this one is {runs if seconds is None else seconds}")
+
+
+def within_budget(items: Iterable[Item], run: Callable[[Item], Found], *, seconds: float | None) -> list[Found]:
+    """What runs without items, one after the other, came to.
+
+    Args:
+        items: in the order in which they are tried.
+        run: the run without one.
+
+    Keyword Args:
+        seconds: none is begun this long after the first; None: no limit.
+    """
+    begun = time.monotonic()
+    found: list[Found] = []
+    for item in items:
+        if seconds is not None and time.monotonic() - begun >= seconds:
+            break
+        found.append(run(item))
+    return found
 
 
 def _advance(task: Task, units: float, share: float) -> None:

@@ -241,6 +241,17 @@ class Ledger:
             names = {name for run, name in found if runs is None or run in runs}
         return (*ALWAYS, *sorted(names.difference(ALWAYS)))
 
+    def sources(self, of: Iterable[Entry] | None = None) -> tuple[tuple[str, str], ...]:
+        """What the runs were made from: what their corpora were opened from, as last seen, and the corpora's digests.
+
+        Args:
+            of: the runs; all unless given.
+        """
+        runs = None if of is None else {entry.run for entry in of}
+        with self._reading() as database:
+            found = database.execute("SELECT request_sha256, source, digest FROM runs JOIN corpora USING (corpus)")
+            return tuple(sorted({(source, digest) for run, source, digest in found if runs is None or run in runs}))
+
     def totals(self, by: str = "item", of: Iterable[Entry] | None = None) -> list[Total]:
         """What each group of items is owed by many samples together, most first; each sample counts once.
 

@@ -1,10 +1,10 @@
 """A receipt as one page: a file that opens in any browser, without network, server or anything beside it.
 
-The page is put together from page.html, page.css and the scripts of this folder. It carries the receipts as the very
-JSON of receipt.json, one block for each seed, and the pictures of the items they name; all that it shows is read from
-these. Names and metadata are whatever people wrote, so nothing of them is ever read as HTML: in the blocks every "<"
-and everything beyond ASCII is escaped, the scripts only ever make text of them, and a content security policy lets
-nothing run or load but the page's own style and script.
+The page is put together from frame.html, main.html, words.html, page.css and the scripts of this folder. It carries the
+receipts as the very JSON of receipt.json, one block for each seed, and the pictures of the items they name; all that it
+shows is read from these. Names and metadata are whatever people wrote, so nothing of them is ever read as HTML: in the
+blocks every "<" and everything beyond ASCII is escaped, the scripts only ever make text of them, and a content security
+policy lets nothing run or load but the page's own style and script.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 
 from smalti.errors import UsageError
 
-__all__ = ["SHARED_SCRIPTS", "assembled", "page", "page_file"]
+__all__ = ["SHARED_SCRIPTS", "assembled", "filled", "page", "page_file"]
 
-SHARED_SCRIPTS = ("shared.js", "sorted.js")
+SHARED_SCRIPTS = ("shared.js", "sorted.js", "frame.js")
 """What the pages of pictures and of texts have in common."""
 
 # In the order in which they are needed; page.js starts.
@@ -48,35 +48,28 @@ def page(records: Sequence[Mapping[str, Any]], sprites: Mapping[str, bytes]) -> 
     }
     return assembled(
         records,
-        title="Receipt of seed",
-        template=page_file("page.html"),
+        main=page_file("main.html"),
+        words=page_file("words.html"),
         style=page_file("page.css"),
         scripts=map(page_file, _SCRIPTS),
-        parts={"sprites": _json(pictures)},
+        data=f'<script type="application/json" id="sprites">{_json(pictures)}</script>\n',
     )
 
 
 def assembled(
-    records: Sequence[Mapping[str, Any]],
-    *,
-    title: str,
-    template: str,
-    style: str,
-    scripts: Iterable[str],
-    parts: Mapping[str, str],
+    records: Sequence[Mapping[str, Any]], *, main: str, words: str, style: str, scripts: Iterable[str], data: str = ""
 ) -> str:
-    """A self-contained page of receipts from its parts. Tier: *bitwise*.
+    """A self-contained page of receipts from its parts, in the frame that pages of receipts share. Tier: *bitwise*.
 
     Args:
         records: receipts, one for each seed.
 
     Keyword Args:
-        title: what the first seed's number is put behind.
-        template: the HTML, with the places `{{title}}`, `{{style}}`, `{{style hash}}`, `{{script}}`, `{{script hash}}`,
-            `{{receipts}}`, and those of `parts`.
+        main: the HTML that shows a receipt.
+        words: what the words of the page mean, as HTML.
         style: the style sheet.
         scripts: the scripts, in the order in which they are needed.
-        parts: what goes into other places, as it is.
+        data: elements with what the scripts read beside the receipts.
 
     Raises:
         UsageError: there is no receipt, or one of the seeds is there twice.
@@ -90,14 +83,31 @@ def assembled(
         f'<script type="application/json" class="receipt" data-seed="{html.escape(seed)}">{_json(record)}</script>'
         for seed, record in zip(seeds, records, strict=True)
     )
+    title = html.escape(f"Receipt of seed {seeds[0]}")
+    parts = {"title": title, "main": main, "words": words, "data": data, "receipts": "\n".join(blocks)}
+    return filled(page_file("frame.html"), style=style, scripts=scripts, parts=parts)
+
+
+def filled(template: str, *, style: str, scripts: Iterable[str], parts: Mapping[str, str]) -> str:
+    """A self-contained page from its parts, which lets nothing run or load but this style and these scripts.
+
+    Tier: *bitwise*.
+
+    Args:
+        template: the HTML, with the places `{{style}}`, `{{style hash}}`, `{{script}}`, `{{script hash}}`, and those of
+            `parts`.
+
+    Keyword Args:
+        style: the style sheet.
+        scripts: the scripts, in the order in which they are needed.
+        parts: what goes into other places, as it is: text must have been escaped.
+    """
     script = f'(() => {{\n"use strict";\n{"".join(scripts)}}})();\n'
     places = {
-        "title": html.escape(f"{title} {seeds[0]}"),
         "style hash": _hash(style),
         "script hash": _hash(script),
         "style": style,
         "script": script,
-        "receipts": "\n".join(blocks),
         **parts,
     }
     # The template is cut at its places first, so that nothing put in can be taken for a place.

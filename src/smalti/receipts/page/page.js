@@ -3,7 +3,6 @@
 const state = { receipt: null, step: null, index: 0, x: 0, y: 0, view: "picture" };
 let mark = null;
 let grouping = "item";
-let restoring = false;
 const stage = new Stage((x, y, how) => {
   if (x === state.x && y === state.y && how === "hover") return;
   Object.assign(state, { x, y });
@@ -57,7 +56,7 @@ function show(changed) {
   if (from === 3) creditTable.show(state, grouping, mark);
   if (from === 4) stage.drawMarks();
   showPixel(state);
-  writeAddress();
+  writeAddress(addressed);
 }
 
 function showReceipt() {
@@ -83,31 +82,11 @@ function showReceipt() {
   el("unit-text").textContent = whole.format(receipt.perPixel);
   el("summary-text").textContent = `${receipt.summary.text[0].toUpperCase()}${receipt.summary.text.slice(1)}.`;
   showSummary(receipt);
-  const facts = [
-    ["Run", run.folder],
-    ["Picture", receipt.picture.file],
-    ["SHA-256 of its pixels", receipt.picture.sha256],
-    ["Corpus digest", run.corpus_digest],
-    ["Made with", Object.entries(run.versions).map(([name, version]) => `${name} ${version}`).join(", ")],
-    ["Format", receipt.format],
-  ];
-  el("notes").textContent = receipt.notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`).join(" ");
-  el("notes").hidden = receipt.notes.length === 0;
-  el("record").replaceChildren(...facts.filter(([, value]) => value).flatMap(([term, value]) => [make("dt", {}, term), make("dd", {}, make("bdi", {}, value))]));
-  el("grouping").replaceChildren(
-    el("grouping").firstElementChild,
-    ...["item", ...receipt.columns].map((column) => {
-      const input = make("input", { type: "radio", name: "grouping", value: column });
-      input.checked = column === grouping;
-      input.addEventListener("change", () => {
-        grouping = column;
-        creditTable.show(state, grouping, mark);
-      });
-      return make("label", {}, input, make("bdi", {}, column === "item" ? "By item" : `By ${column}`));
-    }),
-  );
-  el("grouping").hidden = receipt.columns.length === 0;
-  for (const input of document.querySelectorAll("#seed-list input")) input.checked = input.value === seed;
+  showRecord(receipt, [["Picture", receipt.picture.file], ["SHA-256 of its pixels", receipt.picture.sha256]]);
+  buildGroupings("item", receipt.columns, grouping, (column) => {
+    grouping = column;
+    creditTable.show(state, grouping, mark);
+  });
 }
 
 function showStep() {
@@ -138,12 +117,7 @@ function showView() {
   el("canvas").setAttribute("aria-label", drawn.caption);
   el("stage").setAttribute("aria-label", `${VIEWS[view].label} of seed ${receipt.seed}`);
   el("caption").textContent = drawn.caption;
-  el("exhibit").setAttribute("aria-labelledby", `view-${view}`);
-  for (const tab of el("views").children) {
-    const chosen = tab.id === `view-${view}`;
-    tab.setAttribute("aria-selected", chosen);
-    tab.tabIndex = chosen ? 0 : -1;
-  }
+  markTab(view);
   el("scale").hidden = !drawn.ramp;
   if (drawn.ramp) {
     el("scale-low").textContent = drawn.low;
@@ -182,29 +156,6 @@ function selectView(view) {
   show("view");
 }
 
-function buildViews() {
-  const names = Object.keys(VIEWS);
-  for (const [k, name] of names.entries()) {
-    const tab = make(
-      "button",
-      { type: "button", role: "tab", id: `view-${name}`, "aria-controls": "exhibit" },
-      make("canvas", { "aria-hidden": "true" }),
-      make("span", {}, VIEWS[name].label),
-      make("span", { class: "range", "aria-hidden": "true" }),
-    );
-    tab.addEventListener("click", () => selectView(name));
-    tab.addEventListener("keydown", (event) => {
-      const to = { ArrowLeft: k - 1, ArrowRight: k + 1, Home: 0, End: names.length - 1 }[event.key];
-      if (to === undefined) return;
-      event.preventDefault();
-      const next = names[(to + names.length) % names.length];
-      selectView(next);
-      el(`view-${next}`).focus();
-    });
-    el("views").append(tab);
-  }
-}
-
 // One picture for each seed. Those not shown are read one at a time, when nothing else is to be done.
 function buildSeeds() {
   el("seeds").hidden = SEEDS.length < 2;
@@ -229,34 +180,25 @@ function buildSeeds() {
   setTimeout(next, 0);
 }
 
-// Pointing at pixels changes the address many times a second, which browsers do not like: it is written when it rests.
-let resting = 0;
-function writeAddress() {
-  if (restoring) return;
-  clearTimeout(resting);
-  resting = setTimeout(() => {
-    const { receipt, step, x, y, view } = state;
-    history.replaceState(null, "", `#seed=${receipt.seed}&step=${step.step}&x=${x}&y=${y}&view=${view}`);
-  }, 200);
-}
+const addressed = () => {
+  const { receipt, step, x, y, view } = state;
+  return { seed: receipt.seed, step: step.step, x, y, view };
+};
 
-// What the address asks for, where it makes sense; the rest stays.
-function readAddress() {
-  const asked = new URLSearchParams(location.hash.slice(1));
-  const seed = asked.get("seed");
-  if (SEEDS.includes(seed) ? seed !== state.receipt?.seed : !state.receipt) openSeed(SEEDS.includes(seed) ? seed : SEEDS[0]);
+function readAsked(asked) {
   if (asked.has("step")) setStep(Number(asked.get("step")));
   for (const [axis, length] of [["x", state.receipt.width], ["y", state.receipt.height]]) {
     const place = Number(asked.get(axis) ?? NaN);
     if (Number.isInteger(place) && place >= 0 && place < length) state[axis] = place;
   }
-  if (Object.hasOwn(VIEWS, asked.get("view") ?? "")) state.view = asked.get("view");
-  restoring = true;
-  show("receipt");
-  restoring = false;
 }
 
-buildViews();
+const restore = () => readAddress(state, openSeed, readAsked, () => show("receipt"));
+
+buildTabs(
+  ({ label }) => [make("canvas", { "aria-hidden": "true" }), make("span", {}, label), make("span", { class: "range", "aria-hidden": "true" })],
+  selectView,
+);
 el("step").addEventListener("input", () => {
   setStep(state.receipt.steps[Number(el("step").value)].step);
   show("step");
@@ -265,8 +207,8 @@ el("unmark").addEventListener("click", () => {
   setMark(null);
   el("stage").focus();
 });
-addEventListener("hashchange", readAddress);
-readAddress();
+addEventListener("hashchange", restore);
+restore();
 buildSeeds();
 buildLook(() => stage.layOut());
 for (const input of document.querySelectorAll("#seed-list input")) input.checked = input.value === state.receipt.seed;

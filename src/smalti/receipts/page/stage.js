@@ -20,8 +20,6 @@ class Stage {
     });
     this.host.addEventListener("keydown", (event) => this.#key(event));
     new ResizeObserver(() => this.state && this.layOut()).observe(el("wall"));
-    // The picture stays in sight beside long tables; what is taller than the window sticks by its lower edge.
-    new ResizeObserver(([{ target }]) => target.style.setProperty("--height", `${target.offsetHeight}px`)).observe(el("hang"));
     addEventListener("resize", () => this.state && this.layOut());
   }
 

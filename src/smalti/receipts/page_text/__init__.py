@@ -28,11 +28,10 @@ def text_page(records: Sequence[Mapping[str, Any]]) -> str:
     """
     return assembled(
         records,
-        title="Receipt of seed",
-        template=_text("text.html"),
+        main=_text("main.html"),
+        words=_text("words.html"),
         style=page_file("page.css") + _text("text.css"),
         scripts=[*map(page_file, SHARED_SCRIPTS), *map(_text, _SCRIPTS)],
-        parts={},
     )
 
 

@@ -136,7 +136,7 @@ function showSpans(receipt, mark, marking) {
   table.show(
     spans.map((span, k) => {
       const text = receipt.characters.slice(span.begin, span.end).join("");
-      return { span, text: visible(text), mark: { span: k }, marked: sameMark({ span: k }, mark) };
+      return { span, text: visible(text).replaceAll("\n", "↵"), mark: { span: k }, marked: sameMark({ span: k }, mark) };
     }),
   );
 }

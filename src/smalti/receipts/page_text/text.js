@@ -32,31 +32,11 @@ function showReceipt() {
   el("plain").textContent = receipt.text;
   el("tokens").setAttribute("aria-label", `Tokens of seed ${seed}`);
   el("unit-text").textContent = whole.format(receipt.perToken);
-  const facts = [
-    ["Run", run.folder],
-    ["Text", receipt.file],
-    ["SHA-256 of the text", receipt.sha256],
-    ["Corpus digest", run.corpus_digest],
-    ["Made with", Object.entries(run.versions).map(([name, version]) => `${name} ${version}`).join(", ")],
-    ["Format", receipt.format],
-  ];
-  el("notes").textContent = receipt.notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`).join(" ");
-  el("notes").hidden = receipt.notes.length === 0;
-  el("record").replaceChildren(...facts.filter(([, value]) => value).flatMap(([term, value]) => [make("dt", {}, term), make("dd", {}, make("bdi", {}, value))]));
-  el("grouping").replaceChildren(
-    el("grouping").firstElementChild,
-    ...["document", ...receipt.columns].map((column) => {
-      const input = make("input", { type: "radio", name: "grouping", value: column });
-      input.checked = column === grouping;
-      input.addEventListener("change", () => {
-        grouping = column;
-        showCredits(receipt, grouping, mark, setMark);
-      });
-      return make("label", {}, input, make("bdi", {}, `By ${column}`));
-    }),
-  );
-  el("grouping").hidden = receipt.columns.length === 0;
-  for (const input of document.querySelectorAll("#seed-list input")) input.checked = input.value === seed;
+  showRecord(receipt, [["Text", receipt.file], ["SHA-256 of the text", receipt.sha256]]);
+  buildGroupings("document", receipt.columns, grouping, (column) => {
+    grouping = column;
+    showCredits(receipt, grouping, mark, setMark);
+  });
   buildTokens(receipt);
   showUniqueness(receipt);
   showLists();
@@ -73,12 +53,7 @@ function showView() {
   const marked = mark && tokensMarked(receipt, mark);
   paintTokens(receipt, view, marked);
   el("caption").textContent = VIEWS[view].caption(receipt);
-  el("exhibit").setAttribute("aria-labelledby", `view-${view}`);
-  for (const tab of el("views").children) {
-    const chosen = tab.id === `view-${view}`;
-    tab.setAttribute("aria-selected", chosen);
-    tab.tabIndex = chosen ? 0 : -1;
-  }
+  markTab(view);
   const { low, high } = VIEWS[view];
   el("scale").hidden = !low;
   if (low) {
@@ -105,7 +80,7 @@ function showChosen() {
   el("tokens").setAttribute("aria-activedescendant", `token-${index}`);
   el("tokens").classList.toggle("held", held);
   showToken(state);
-  writeAddress();
+  writeAddress(addressed);
 }
 
 function setMark(chosen, table, row) {
@@ -187,23 +162,6 @@ function selectView(view) {
   showView();
 }
 
-function buildViews() {
-  const names = Object.keys(VIEWS);
-  for (const [k, name] of names.entries()) {
-    const tab = make("button", { type: "button", role: "tab", id: `view-${name}`, "aria-controls": "exhibit" }, make("span", {}, VIEWS[name].label));
-    tab.addEventListener("click", () => selectView(name));
-    tab.addEventListener("keydown", (event) => {
-      const to = { ArrowLeft: k - 1, ArrowRight: k + 1, Home: 0, End: names.length - 1 }[event.key];
-      if (to === undefined) return;
-      event.preventDefault();
-      const next = names[(to + names.length) % names.length];
-      selectView(next);
-      el(`view-${next}`).focus();
-    });
-    el("views").append(tab);
-  }
-}
-
 function buildSeeds() {
   el("seeds").hidden = SEEDS.length < 2;
   for (const seed of SEEDS) {
@@ -217,32 +175,17 @@ function buildSeeds() {
   }
 }
 
-// Pointing changes the address many times a second, which browsers do not like: it is written when it rests.
-let resting = 0;
-let restoring = false;
-function writeAddress() {
-  if (restoring) return;
-  clearTimeout(resting);
-  resting = setTimeout(() => {
-    history.replaceState(null, "", `#seed=${state.receipt.seed}&token=${state.index}&view=${state.view}`);
-  }, 200);
-}
+const addressed = () => ({ seed: state.receipt.seed, token: state.index, view: state.view });
 
-// What the address asks for, where it makes sense; the rest stays.
-function readAddress() {
-  const asked = new URLSearchParams(location.hash.slice(1));
-  const seed = asked.get("seed");
-  if (SEEDS.includes(seed) ? seed !== state.receipt?.seed : !state.receipt) openSeed(SEEDS.includes(seed) ? seed : SEEDS[0]);
+function readAsked(asked) {
   const token = Number(asked.get("token") ?? NaN);
   if (Number.isInteger(token) && token >= 0 && token < state.receipt.tokens.length) state.index = token;
   else if (!asked.has("token")) state.index = Math.max(0, state.receipt.tokens.findIndex(drawn));
-  if (Object.hasOwn(VIEWS, asked.get("view") ?? "")) state.view = asked.get("view");
-  restoring = true;
-  showReceipt();
-  restoring = false;
 }
 
-buildViews();
+const restore = () => readAddress(state, openSeed, readAsked, showReceipt);
+
+buildTabs(({ label }) => [make("span", {}, label)], selectView);
 el("tokens").addEventListener("keydown", onKey);
 for (const [kind, how] of [["pointermove", "hover"], ["click", "click"]]) {
   el("tokens").addEventListener(kind, (event) => {
@@ -261,7 +204,7 @@ el("unmark").addEventListener("click", () => {
   setMark(null);
   el("tokens").focus();
 });
-addEventListener("hashchange", readAddress);
-readAddress();
+addEventListener("hashchange", restore);
+restore();
 buildSeeds();
 buildLook();

@@ -8,20 +8,19 @@ not an estimate. Rows have the same length before and after, and are compared pl
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smalti.errors import UsageError
 from smalti.machines.text import TextMachine, text_machine_from
-from smalti.progress import SILENT, Progress
+from smalti.progress import SILENT, Progress, Task
 from smalti.sampling.reopen import OpenRun
 from smalti.sampling.text_trace import TextSample
 
-__all__ = ["Piece", "TextEffect", "text_effect", "text_effect_record"]
+__all__ = ["Piece", "TextEffect", "text_effect", "texts_without"]
 
 # Tokens that stay between two that change are told with them if they are fewer than this.
 _JOINED = 3
@@ -63,6 +62,11 @@ class TextEffect:
         return self.before.tokens != self.after.tokens
 
     @property
+    def tokens_changed(self) -> int:
+        """How many tokens are others now."""
+        return int(self.changed.sum())
+
+    @property
     def first(self) -> int | None:
         """The first token, from the left, that is another now; None: none is."""
         places = np.flatnonzero(self.changed)
@@ -100,57 +104,32 @@ def text_effect(
     removed = sorted(set(documents))
     if not removed:
         raise UsageError("an effect is that of removing at least one document, and none was named")
-    machine: TextMachine = opened.machine
     before = [opened.trace.of_seed(seed) for seed in (opened.trace.seeds if seeds is None else seeds)]
-    without = text_machine_from(machine.settings(), machine.corpus.without(removed), machine.tokenizer)
-    request = replace(opened.record.request, corpus_digest=without.corpus.digest)
-    with progress.task("running again without", len(before) * request.steps) as task:
-        again = request.maker(without)([sample.seed for sample in before], task)
-    return tuple(TextEffect(old, new, _parted(old, new)) for old, new in zip(before, again, strict=True))
+    with progress.task("running again without", len(before) * opened.record.request.steps) as task:
+        return texts_without(opened, removed, before, task=task)
 
 
-def text_effect_record(found: tuple[TextEffect, ...], opened: OpenRun, documents: Iterable[int]) -> dict[str, Any]:
-    """An effect on texts as JSON values, in the format `smalti.text-effect/1`.
+def texts_without(
+    opened: OpenRun, documents: Iterable[int], before: Sequence[TextSample], *, task: Task
+) -> tuple[TextEffect, ...]:
+    """Samples of a run made again without some documents. Tier: *bitwise*.
 
     Args:
-        found: the effect, seed by seed.
-        opened: the run it is of.
-        documents: what was removed.
+        opened: the run.
+        documents: indices in its corpus, at least one; removed together.
+        before: samples of the run.
+
+    Keyword Args:
+        task: advanced by the steps of each sample.
+
+    Raises:
+        UsageError: a document that the corpus does not have, or all of them.
     """
-    corpus, request = opened.machine.corpus, opened.record.request
-    return {
-        "format": "smalti.text-effect/1",
-        "run": {
-            "folder": str(opened.folder.absolute()),
-            "settings": request.settings(),
-            "source": request.source,
-            "corpus_digest": request.corpus_digest,
-            "corpus_documents": len(corpus),
-        },
-        "without": {
-            "documents": [{"index": d, "id": corpus.ids[d], "name": corpus.names[d]} for d in sorted(set(documents))],
-            "corpus_digest": found[0].after.corpus_digest,
-        },
-        "kept": "machine, tokens, what was given, sampler and seeds are those of the run",
-        "measures": {
-            "tokens_changed": "places of the row that hold another token than before",
-            "parted": "the first step at which the two runs drew something else, from 0; null: never",
-        },
-        "seeds": [
-            {
-                "seed": one.before.seed,
-                "changed": one.parted is not None,
-                "parted": one.parted,
-                "tokens": len(one.before.tokens),
-                "tokens_changed": int(one.changed.sum()),
-                "first_changed": one.first,
-                "before": one.before.text,
-                "after": one.after.text,
-                "pieces": [[piece.before, piece.after] for piece in one.pieces],
-            }
-            for one in found
-        ],
-    }
+    machine: TextMachine = opened.machine
+    without = text_machine_from(machine.settings(), machine.corpus.without(documents), machine.tokenizer)
+    request = replace(opened.record.request, corpus_digest=without.corpus.digest)
+    again = request.maker(without)([sample.seed for sample in before], task)
+    return tuple(TextEffect(old, new, _parted(old, new)) for old, new in zip(before, again, strict=True))
 
 
 def _cut(sample: TextSample, cuts: list[int]) -> list[str]:

@@ -24,12 +24,13 @@ from smalti.engine.text_posterior import TextSources
 from smalti.engine.text_query import windows_of
 from smalti.errors import InputError, UsageError
 from smalti.machines.text import TextMachine, TextReport
-from smalti.noise.discrete import kept, uniform_reverse
+from smalti.noise.discrete import kept
 from smalti.receipts.composition import UNITS
-from smalti.receipts.receipt import Credit, largest
+from smalti.receipts.receipt import Credit, grouped, largest
 from smalti.receipts.text.places import characters_of
 from smalti.receipts.text.units import divided
 from smalti.receipts.text.verbatim import LENGTHS, TextMatch, Verbatim
+from smalti.sampling.text_settings import MASKING
 from smalti.sampling.text_trace import TextSample
 from smalti.sampling.truncation import Truncation, entropies
 
@@ -45,7 +46,7 @@ Tick = Callable[[float], None]
 
 # The credits of a text are whole numbers of 64 bits.
 _MOST_TOKENS = 2**63 // UNITS - 1
-# Probabilities held at a time.
+# Counts by symbol and rung of a ladder that are held at a time. More of them fill memory faster than a processor does.
 _NUMBERS = 4_000_000
 
 
@@ -131,8 +132,8 @@ class TextReceipt:
         self._units: TextComposition | None = None
         self._ranges: dict[int, NDArray[np.int64]] = {}
 
-    def composition(self, *, top: int = 8, tick: Tick | None = None) -> TextComposition:
-        """The exact weights of every token; kept once computed.
+    def at(self, *, top: int = 8, tick: Tick | None = None) -> TextComposition:
+        """The exact weights of every token at the step at which it was drawn; kept once computed.
 
         Three walks over the corpus: the distribution, the weights of the documents, and the best places.
 
@@ -200,11 +201,7 @@ class TextReceipt:
             UsageError: there is no such column.
         """
         values = self.machine.corpus.values(column)
-        units = self.credits()
-        groups: dict[str | None, int] = {}
-        for document in np.flatnonzero(units).tolist():
-            groups[values[document]] = groups.get(values[document], 0) + int(units[document])
-        return dict(sorted(groups.items(), key=lambda group: (-group[1], group[0] is not None, group[0] or "")))
+        return grouped(values, self.credits())
 
     def match(self, verbatim: Verbatim | None = None, *, at_least: int = LENGTHS[0]) -> TextMatch:
         """What of the text stands in the corpus, character for character; it says nothing of weight.
@@ -259,8 +256,8 @@ class TextReceipt:
             if origin != "drawn":
                 out.no_document[site, NO_DOCUMENT.index(origin)] = UNITS
         drawn = last[last >= 0]
-        for batch, keep in self._batches(drawn):
-            self._compose(out, batch, keep, top, places)
+        for batch, keep, visible in self._batches(drawn):
+            self._compose(out, batch, keep, visible, top, places)
             if tick is not None:
                 tick(len(batch) / len(drawn))
         if tick is not None and not len(drawn):
@@ -269,7 +266,13 @@ class TextReceipt:
         return out
 
     def _compose(
-        self, out: TextComposition, events: NDArray[np.int64], keep: float | None, top: int, places: bool
+        self,
+        out: TextComposition,
+        events: NDArray[np.int64],
+        keep: float | None,
+        visible: float,
+        top: int,
+        places: bool,
     ) -> None:
         """Fills in the tokens of some events."""
         machine, drawn = self.machine, self.sample.events
@@ -280,18 +283,19 @@ class TextReceipt:
         sites = np.arange(len(events)) * windows.shape[1] + reach
         token = drawn.token[events].astype(np.int32)
         asked: tuple[TextReport, ...] = ("effective_sources", "sources") if places else ()
-        found = machine(state, sites, keep=keep, report=asked, top=top, of=token)
+        found = machine(state, sites, keep=keep, visible=visible, report=asked, top=top, of=token)
         given = found.probabilities
         entropy = entropies(given / np.cumsum(given, axis=1)[:, -1:])
         every = np.arange(len(events))
-        of_sources, of_noise, chance = self._split(given, windows[:, reach], events, keep)
+        law, of_sources, of_noise = self.drawn_from(given, windows[:, reach], events)
+        chance = law[every, token]
         if not np.array_equal(entropy, drawn.entropy[events]) or not np.array_equal(chance, drawn.probability[events]):
             raise InputError(
                 f"a token of seed {self.sample.seed} comes out otherwise than the trace says: it was not made by this "
                 "machine, or was altered; make the run again from the command in its run.json"
             )
         posterior = given[every, token]
-        at = drawn.site[events]
+        at = drawn.site[events] - self.sample.context
         out.step[at] = drawn.step[events]
         out.probability[at] = chance
         out.posterior[at] = posterior
@@ -301,7 +305,7 @@ class TextReceipt:
         # What the token has of places, of the prior, and of the noise; all three sum to 1.
         safe = np.where(posterior > 0, posterior, 1.0)
         prior = of_sources * found.prior / given.shape[1] / safe
-        for index, weights in machine.document_weights(state, sites, token, keep=keep):
+        for index, weights in machine.document_weights(state, sites, token, keep=keep, visible=visible):
             parts = np.concatenate([of_sources[index] / safe[index] * weights, [of_noise[index], prior[index]]])
             self._divide(out, int(at[index]), divided(parts))
         if found.sources is not None and found.effective_sources is not None:
@@ -318,7 +322,7 @@ class TextReceipt:
         out.source_share[at, :listed] = np.where(there, scale[:, None] * sources.weight, 0.0)
         out.left_out[at] = scale * sources.left_out
         for index, rank in zip(*np.nonzero(there), strict=True):
-            begin, end = self._range_of(int(sources.document[index, rank]), int(sources.offset[index, rank]))
+            begin, end = self.characters(int(sources.document[index, rank]), int(sources.offset[index, rank]))
             out.source_begin[at[index], rank], out.source_end[at[index], rank] = begin, end
 
     def _divide(self, out: TextComposition, site: int, units: NDArray[np.int64]) -> None:
@@ -333,47 +337,59 @@ class TextReceipt:
         out.document_units[site, : len(best)] = own[best]
         out.rest_units[site] = int(own.sum()) - int(own[best].sum())
 
-    def _split(
-        self,
-        given: NDArray[np.float64],
-        before: NDArray[np.int32],
-        events: NDArray[np.int64],
-        keep: float | None,
+    def drawn_from(
+        self, given: NDArray[np.float64], before: NDArray[np.int32], events: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """What a drawn token has of the posterior, what of the noise (both (E,), sum 1), and its chance."""
-        drawn = self.sample.events
-        token = drawn.token[events].astype(np.int64)
-        every = np.arange(len(events))
+        """What tokens of one step were drawn from, and how much of each is the posterior's. Tier: *bitwise*.
+
+        Args:
+            given: the machine's posteriors, before temperature and truncation. float64, shape (E, V).
+            before: the tokens that the row held there before. int32, shape (E,).
+            events: places in the sample's events; under noise without masks all of one step.
+
+        Returns:
+            The distributions (E, V); of the token that was drawn the share that is the posterior's, and the share that
+            is the noise's, both (E,), which sum to 1.
+        """
         posterior = self._truncation(given)
-        if keep is None:
-            return np.ones(len(events)), np.zeros(len(events)), posterior[every, token]
-        sampler = self.sample.settings["sampler"]
-        after = float(kept(sampler["schedule"], sampler["steps"])[drawn.step[events[0]] + 1])
-        law = uniform_reverse(posterior, before.astype(np.int64), keep, after)
-        of_noise = (1.0 - after) / given.shape[1]
-        of_posterior = after * posterior[every, token]
+        if self._masks:
+            return posterior, np.ones(len(events)), np.zeros(len(events))
+        drawn = self.sample.events
+        sampler, step = self.sample.settings["sampler"], int(drawn.step[events[0]])
+        after = float(kept(sampler["schedule"], sampler["steps"])[step + 1])
+        law = self.machine.reverse(posterior, before.astype(np.int64), float(drawn.kept[events[0]]), after)
+        of_posterior, of_noise = self.machine.split(posterior, drawn.token[events].astype(np.int64), after)
         whole = of_posterior + of_noise
-        return of_posterior / whole, of_noise / whole, law[every, token]
+        return law, of_posterior / whole, of_noise / whole
 
     @property
     def _given(self) -> NDArray[np.bool_]:
-        """Which tokens were there before the run, (L,)."""
-        if self._masks:
-            return self.sample.start >= 0
-        return np.array(self.sample.settings["template"]) >= 0
+        """Which tokens of the text were there before the run, (L,)."""
+        return np.array(self.sample.settings["template"])[self.sample.context :] >= 0
 
     @property
     def _masks(self) -> bool:
-        return self.machine.noise != "uniform"
+        return self.machine.noise in MASKING
 
     @cached_property
     def _truncation(self) -> Truncation:
         return Truncation(**self.sample.settings["sampler"]["truncation"])
 
+    def last_event(self, token: int) -> int | None:
+        """The place in the sample's events of the one that gave a token of the text; None if it was not drawn.
+
+        Raises:
+            UsageError: there is no such token.
+        """
+        if not 0 <= token < len(self.sample.tokens):
+            raise UsageError(f"there is no token {token}: the text's tokens are 0 to {len(self.sample.tokens) - 1}")
+        event = int(self._last_events()[token])
+        return None if event < 0 else event
+
     def _last_events(self) -> NDArray[np.int64]:
-        """The event that gave each token, -1 where none did, (L,)."""
+        """The event that gave each token of the text, -1 where none did, (L,)."""
         last = np.full(len(self.sample.tokens), -1, np.int64)
-        last[self.sample.events.site] = np.arange(len(self.sample.events))  # later ones win
+        last[self.sample.events.site - self.sample.context] = np.arange(len(self.sample.events))  # later ones win
         return last
 
     @cached_property
@@ -390,21 +406,34 @@ class TextReceipt:
             row[sites] = events.token[group]
         return out
 
-    def _batches(self, events: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], float | None]]:
-        """The events, a few at a time, with the share of tokens kept, which those of a batch have in common."""
-        most = max(1, _NUMBERS // self.machine.vocabulary)
+    def _batches(self, events: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], float | None, float]]:
+        """The events, a few at a time, with what those of a batch have in common: the share of tokens that noise
+        without masks kept, and a share of the row that is visible at which the machine's radius is theirs.
+        """
+        most = max(1, _NUMBERS // (self.machine.vocabulary * (2 * self.machine.reach + 1)))
         if self._masks:
-            for begin in range(0, len(events), most):
-                yield events[begin : begin + most], None
+            visible = self._visible[events]
+            radii = self.machine.radius_at(visible)
+            for radius in np.unique(radii):
+                chosen = events[radii == radius]
+                for begin in range(0, len(chosen), most):
+                    yield chosen[begin : begin + most], None, float(visible[radii == radius][0])
             return
         steps = self.sample.events.step[events]
         for step in np.unique(steps):
             chosen = events[steps == step]
             for begin in range(0, len(chosen), most):
-                yield chosen[begin : begin + most], float(self.sample.events.kept[chosen[0]])
+                kept_then = float(self.sample.events.kept[chosen[0]])
+                yield chosen[begin : begin + most], kept_then, kept_then
 
-    def _range_of(self, document: int, offset: int) -> tuple[int, int]:
-        """The characters of a token of a document."""
+    @property
+    def _visible(self) -> NDArray[np.float64]:
+        """The share of the row that masks had left when each event was drawn, (E,)."""
+        before = np.searchsorted(self.sample.events.step, self.sample.events.step)
+        return ((self.sample.start >= 0).sum() + before) / len(self.sample.start)
+
+    def characters(self, document: int, offset: int) -> tuple[int, int]:
+        """The characters [begin, end) of a token of a document."""
         if document not in self._ranges:
             text = self.machine.corpus.documents[document]
             self._ranges[document] = characters_of(self.machine.tokenizer, text)

@@ -14,7 +14,7 @@ import numpy as np
 
 from smalti.receipts.composition import UNITS
 from smalti.receipts.receipt import largest
-from smalti.receipts.record import MOST_CREDITS
+from smalti.receipts.record import MOST_CREDITS, listed_groups
 from smalti.receipts.text.places import written
 from smalti.receipts.text.receipt import NO_DOCUMENT, TextComposition, TextReceipt
 from smalti.receipts.text.verbatim import LENGTHS, TextMatch, Verbatim
@@ -60,20 +60,13 @@ def text_record(
     """
     sample, corpus = receipt.sample, receipt.machine.corpus
     listed = min(top, max(1, _MOST_SOURCES // max(1, len(sample.tokens))))
-    made = receipt.composition(top=listed, tick=tick)
+    made = receipt.at(top=listed, tick=tick)
     match = receipt.match(verbatim)
     documents = _Documents()
     order = largest(made.units)
     credits = [[documents.place(d), int(made.units[d])] for d in order[:MOST_CREDITS].tolist()]
     tokens = [_token(receipt, made, site, documents) for site in range(len(sample.tokens))]
     matched = _match(receipt, made, match, documents)
-    groups: dict[str, list[list[Any]]] = {}
-    group_others: dict[str, dict[str, int]] = {}
-    for column in corpus.columns:
-        units = [[value, count] for value, count in receipt.by(column).items()]
-        groups[column] = units[:MOST_CREDITS]
-        rest = units[MOST_CREDITS:]
-        group_others[column] = {"groups": len(rest), "units": sum(count for _, count in rest)}
     notes = []
     if listed < top:
         notes.append(
@@ -118,8 +111,7 @@ def text_record(
             "units": int(made.units.sum()) - sum(units for _, units in credits),
         },
         "no_document": receipt.no_document(),
-        "groups": groups,
-        "group_others": group_others,
+        **listed_groups({column: receipt.by(column) for column in corpus.columns}),
         "tokens": tokens,
         "excerpts": _excerpts(receipt, made, match, documents),
         "match": matched,
