@@ -20,7 +20,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo "Another Python: make PYTHON=python3.12 test"
 
-demo: .venv/.smalti ## install Smalti into .venv and make new digits, a new texture and a new text in out/demo
+demo: .venv/.smalti ## install Smalti into .venv; make new digits, a texture and a text in out/demo, and try the temperature meter
 	@rm -rf out/demo
 	.venv/bin/smalti demo -o out/demo
 
@@ -42,6 +42,10 @@ studies: .venv/.smalti ## run the studies whose results the documentation shows 
 	.venv/bin/python bench/studies/novelty.py
 	.venv/bin/python bench/studies/text_bits.py
 	.venv/bin/python bench/studies/text_order.py
+	.venv/bin/python bench/studies/text_noise.py
+	.venv/bin/python bench/studies/creativity.py
+	.venv/bin/python bench/studies/image_temperature.py
+	.venv/bin/python bench/studies/temperature_coverage.py
 
 docs: .venv/.docs ## build the documentation in docs/_build/html
 	.venv/bin/python -m sphinx -W --keep-going -b html docs docs/_build/html

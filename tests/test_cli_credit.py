@@ -144,6 +144,9 @@ def test_export(run: Path, tmp_path: Path) -> None:
         by_licence[value] = by_licence.get(value, 0) + count
     assert by_licence == owed(run, "licence")
     before = totals.read_bytes()
+    blocked = smalti("credit", run, "--export", run / "run.json" / "a.csv", "--ledger", tmp_path / "none.sqlite")
+    assert (blocked.code, "cannot be written" in blocked.failure) == (1, True)
+    assert not (tmp_path / "none.sqlite").exists()
     refused = smalti("credit", run, "--export", totals)
     assert refused.failure == f"'{totals}' is there already: choose another name, or add --force to replace it"
     assert totals.read_bytes() == before

@@ -31,8 +31,11 @@ def test_the_demo_and_the_demo_again(tmp_path: Path) -> None:
     done = smalti("demo", "-o", out)
     assert done.code == 0, done.err
     made = everything(out)
-    assert {name.split("/")[0] for name in made} == {"digits", "texture", "text", "digits-beside-nearest.png"}
-    assert all(str(out / name) in done.out for name in made if "/0000" not in name)
+    assert {name.split("/")[0] for name in made} == {
+        *("digits", "texture", "text", "temperature", "digits-beside-nearest.png")
+    }
+    named = {name for name in made if "/0000" not in name and not name.startswith("temperature/")}
+    assert all(str(out / name) in done.out for name in {*named, "temperature/index.html"})
 
     images = Trace.load(out / "digits" / "trace.safetensors").images
     assert images.shape == (16, 8, 8, 1)
@@ -47,10 +50,15 @@ def test_the_demo_and_the_demo_again(tmp_path: Path) -> None:
     assert len(text) == 256
     assert text.split("\n")[0] in done.out
 
+    # No noise is told from hidden noise, and both are in their intervals.
+    page = (out / "temperature" / "index.html").read_text(encoding="utf-8")
+    assert "hold the hidden temperature: likelihood 2 of 2." in page
+
     again = smalti("demo", "-o", out, "--json").json
     assert again["pairs"] == str(out / "digits-beside-nearest.png")
     assert (again["digits"]["folder"], again["texture"]["folder"]) == (str(out / "digits"), str(out / "texture"))
     assert again["text"]["texts"][0]["text"] == text
+    assert [one["noise"] for one in again["temperature"]["trials"]] == ["none", "gumbel:0.03"]
     assert everything(out) == made
 
     # The demo names a command that makes the same.

@@ -27,7 +27,7 @@ from smalti.errors import UsageError
 
 COMMANDS = (
     *("generate", "calibrate", "demo", "corpus", "explain", "credit", "ledger", "effect", "match", "score"),
-    *("verify", "doctor", "bench"),
+    *("serve", "temperature", "verify", "doctor", "bench"),
 )
 GROUPS = {
     "corpus": ("create", "add", "forget", "list", "verify", "compact"),

@@ -15,14 +15,17 @@ HEAVY = ["PIL", "matplotlib", "rich", "typer", "click", "scipy", "sklearn", "tor
 HEAVY += ["sqlite3", "pyarrow"]
 
 # Top to bottom: a room uses itself and rooms above it. `errors` and `progress` stand beside all of them.
-ROOMS = ["corpus", "noise", "window", "engine", "machines", "sampling", "calibration", "receipts", "bench", "cli"]
+ROOMS = ["corpus", "noise", "window", "engine", "machines", "sampling", "calibration", "receipts"]
+ROOMS += ["temperature", "serve", "bench", "cli"]
 BESIDE = {"errors", "progress"}
 
 # `Sample.receipt` opens a receipt where a person has a sample in hand; it imports it when it is asked for.
-EXCEPTIONS = {("sampling/trace.py", "receipts")}
+EXCEPTIONS = {("sampling/trace.py", "receipts"), ("sampling/text_trace.py", "receipts")}
 
 
-@pytest.mark.parametrize("module", ["smalti", "smalti.machines", "smalti.sampling", "smalti.receipts"])
+@pytest.mark.parametrize(
+    "module", ["smalti", "smalti.machines", "smalti.sampling", "smalti.receipts", "smalti.temperature", "smalti.serve"]
+)
 def test_import_loads_numpy_and_nothing_heavier(module: str) -> None:
     looked_for = {*HEAVY, "numpy"}
     code = f"import sys, {module}; print(sorted({{n.partition('.')[0] for n in sys.modules}} & {looked_for!r}))"

@@ -9,8 +9,7 @@ trace.images  # uint8 (16, 32, 32, 3)
 from importlib.metadata import version as _version
 
 from smalti.calibration import Calibration, calibrate
-from smalti.corpus import CorpusStore, ImageCorpus, open_images
-from smalti.corpus.text import TextCorpus, open_text
+from smalti.corpus import CorpusStore, ImageCorpus, TextCorpus, open_images, open_text
 from smalti.engine import Exclusion, Partial, Posterior, Sources
 from smalti.errors import InputError, SmaltiError, UsageError
 from smalti.machines import MACHINES, BorderAware, Equivariant, EquivariantLocal, Ideal, Local, Machine, TextMachine

@@ -25,6 +25,8 @@ from smalti.cli.generate import generate
 from smalti.cli.ledger import ledger
 from smalti.cli.match import match
 from smalti.cli.score import score
+from smalti.cli.serve import serve
+from smalti.cli.temperature import temperature
 from smalti.cli.terminal import finish, open_streams, say
 from smalti.cli.verify import verify
 
@@ -38,10 +40,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_MAKE, _KEEP, _RECEIPTS, _CHECK = "Make pictures", "Keep pictures", "Receipts", "Check"
+_MAKE, _KEEP, _RECEIPTS, _CHECK = "Make pictures", "Keep pictures and texts", "Receipts", "Check"
 app.command(rich_help_panel=_MAKE)(generate)
 app.command(rich_help_panel=_MAKE)(calibrate)
 app.command(rich_help_panel=_MAKE)(demo)
+app.command(rich_help_panel=_MAKE)(serve)
 app.add_typer(corpus, name="corpus", rich_help_panel=_KEEP)
 app.command(rich_help_panel=_RECEIPTS)(explain)
 app.command(rich_help_panel=_RECEIPTS)(credit)
@@ -49,6 +52,7 @@ app.add_typer(ledger, name="ledger", rich_help_panel=_RECEIPTS)
 app.command(rich_help_panel=_RECEIPTS)(effect)
 app.command(rich_help_panel=_RECEIPTS)(match)
 app.command(rich_help_panel=_CHECK)(score)
+app.command(rich_help_panel=_CHECK)(temperature)
 app.command(rich_help_panel=_CHECK)(verify)
 app.command(rich_help_panel=_CHECK)(doctor)
 app.command(rich_help_panel=_CHECK)(bench)

@@ -1,4 +1,4 @@
-"""`smalti demo`: the main job on the pictures that come with Smalti, and on the manual that comes with Python."""
+"""`smalti demo`: the main jobs on the pictures that come with Smalti, and on the manual that comes with Python."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from smalti.sampling import Trace, beside_nearest, png_bytes
 from smalti.sampling.files import write_file
 
 _DIGITS, _TEXTURE, _TEXT, _PAIRS = "digits", "texture", "text", "digits-beside-nearest.png"
+_METER = "temperature"
 # Large patches at high noise keep petals whole.
 _TEXTURE_SCALES = "5,5,7,7,9,9,11,13,15,17,19,21,23,25,27,29,31,33,33,33"
 
@@ -40,7 +41,11 @@ def demo(
     threads: opt.ThreadsOption = None,
     as_json: opt.JsonOption = False,
 ) -> None:
-    """Make new digits, a new texture and a new text from what comes with Smalti and with Python."""
+    """Make new digits, a new texture and a new text from what comes with Smalti and with Python, and try the meter of
+    background temperature on two servers of this machine.
+    """
+    from smalti.cli.temperature_demo import SHORT, carry_out_trials, summary, tell_trials
+
     _check_folder(out)
     digits, texture = _orders(out)
     text = _text_order(out)
@@ -51,6 +56,7 @@ def demo(
             _write_pairs(out, digits, made.machine.images)
             grown = carry_out(texture, progress=progress())
             written = carry_out_texts(text, progress=progress())
+            tried = carry_out_trials(out / _METER, SHORT, progress=progress())
         except KeyboardInterrupt:
             raise StoppedError(
                 f"stopped; '{shown(out)}' keeps what is finished: repeat the command to make the rest"
@@ -63,6 +69,7 @@ def demo(
                 "pairs": shown((out / _PAIRS).absolute()),
                 "texture": run_summary(texture.out, grown.record),
                 "text": text_summary(text.out, written),
+                "temperature": summary(tried, out / _METER),
                 "seconds": round(seconds, 3),
             }
         )
@@ -75,6 +82,8 @@ def demo(
     say(f"A new text from the manual of Python, as made by\n  {' '.join(text.command)}")
     tell_lines(written.texts[0])
     say(columns(text_paths(text.out, text.seeds)))
+    say("Temperatures hidden in servers of this machine, as found by a short form of\n  smalti temperature --demo")
+    tell_trials(tried, out / _METER)
     say(f"Finished in {took(seconds)}")
 
 
@@ -123,7 +132,7 @@ def _check_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"'{shown(out)}' is a file, and the demo needs a folder: choose another place")
     if out.is_dir():
-        others = sorted({path.name for path in out.iterdir()} - {_DIGITS, _TEXTURE, _TEXT, _PAIRS})
+        others = sorted({path.name for path in out.iterdir()} - {_DIGITS, _TEXTURE, _TEXT, _PAIRS, _METER})
         if others:
             raise InputError(
                 f"'{shown(out)}' holds files that are not a demo's (such as '{shown(others[0])}'): choose a new folder"
