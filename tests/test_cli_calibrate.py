@@ -136,5 +136,5 @@ def test_the_name_ends_in_json(tmp_path: Path) -> None:
     found = smalti("calibrate", "digits", "-o", tmp_path / "scales")
     assert (found.code, found.failure) == (
         2,
-        f"-o '{tmp_path / 'scales'}' must end in .json: that is how generate --scales knows such a file",
+        f"-o '{tmp_path / 'scales'}' must end in .json: that is how generate knows such a file",
     )

@@ -346,7 +346,7 @@ def test_nothing_is_written_over_without_force(place: Path) -> None:
 def test_receipts_stay_out_of_the_source(kept: Path, place: Path) -> None:
     refused = smalti("explain", place / "run", "-o", kept / "own" / "receipts")
     assert refused.code == 2
-    assert "would be taken for pictures of the source" in refused.failure
+    assert "its files would be taken for a part of it next time" in refused.failure
     assert not (kept / "own" / "receipts").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
@@ -97,6 +98,44 @@ def test_groups_alone_write_nothing(place: Path) -> None:
     assert done.out.splitlines()[1] == "By licence, weight of the tokens at the steps at which they were drawn"
 
 
+def test_groups_of_several_texts_are_summed(place: Path) -> None:
+    said = smalti("explain", place / "run", "--seed", "all", "--by", "licence", "--json").json["total"]
+    receipts = [sample.receipt for sample in open_run(place / "run").trace]
+    expected: Counter[str | None] = Counter()
+    without: Counter[str] = Counter()
+    for receipt in receipts:
+        expected.update(receipt.by("licence"))
+        without.update(receipt.no_document())
+    assert (said["column"], said["texts"]) == ("licence", 2)
+    assert said["units"] == sum(receipt.whole_units for receipt in receipts)
+    assert {group["value"]: group["units"] for group in said["groups"]} == expected
+    assert {name: one["units"] for name, one in said["no_document"].items()} == without
+    shares = [one["share"] for one in (*said["groups"], *said["no_document"].values())]
+    assert sum(shares) == pytest.approx(1.0, abs=1e-12)
+    done = smalti("explain", place / "run", "--seed", "all", "--by", "licence")
+    assert "All 2 texts together" in done.out.splitlines()
+    assert "explaining: 0 of 0" not in done.err
+
+
+def test_what_a_text_stands_after_is_said(place: Path, tmp_path: Path) -> None:
+    for name, after in (("short", "cat"), ("long", TEXTS[0]), ("none", "")):
+        words = ("--seeds", "0", "--length", "8", "--after", after)
+        assert smalti("generate", place / "own", "-o", tmp_path / name, *words).code == 0
+        done = smalti("explain", tmp_path / name, "-o", tmp_path / f"{name}.json")
+        near = after if len(after) <= 40 else f"…{after[-40:]}"
+        head = f"8 tokens (characters), 8 of them drawn, hybrid noise{f', after {near!r}' if after else ''}"
+        assert done.out.splitlines()[0].endswith(head)
+        assert json.loads((tmp_path / f"{name}.json").read_bytes())["after"] == after
+
+
+def test_of_one_document_it_is_not_said_that_all_is_owed_to_one(tmp_path: Path) -> None:
+    (tmp_path / "own.txt").write_text(TEXTS[0])
+    assert smalti("generate", tmp_path / "own.txt", "-o", tmp_path / "run", "--seeds", "0", "--length", "8").code == 0
+    done = smalti("explain", tmp_path / "run")
+    assert "Weight: 1 of 1 document has some" in done.out
+    assert "owed to one document" not in done.out
+
+
 def test_a_token_is_proved(place: Path) -> None:
     """The number leads to the token, and documents and prior sum to its probability as fractions do."""
     run = open_run(place / "run")
@@ -125,6 +164,21 @@ def test_a_token_is_proved(place: Path) -> None:
     assert "Token 0, 't', was not drawn" in done.out
     assert "Proof: the weights of" in done.out
     assert not (place / "run-receipt").exists()
+
+
+def test_fractions_of_any_length(tmp_path: Path) -> None:
+    """Hundreds of matches, each worth a factor of 53 bits: more digits than Python writes of a whole number."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "1.txt").write_text("ab" * 600)
+    (tmp_path / "own" / "2.txt").write_text("ba")
+    words = ("--noise", "uniform", "--radius", "450", "--length", "900", "--steps", "3", "--seeds", "0")
+    made = smalti("generate", tmp_path / "own", "-o", tmp_path / "run", *words)
+    assert made.code == 0, made.err
+    (one,) = smalti("explain", tmp_path / "run", "--token", "450", "--json").json["seeds"][0]["token"]
+    long = [document["weight_exactly"] for document in one["documents"]]
+    assert max(map(len, long)) > 2 * 4300
+    done = smalti("explain", tmp_path / "run", "--token", "450")
+    assert (done.code, f"sum to a fraction of {len(one['mixture_exactly']) - 1:,} digits" in done.out) == (0, True)
 
 
 def test_a_folder_of_receipts_is_not_written_over(place: Path, tmp_path: Path) -> None:

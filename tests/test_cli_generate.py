@@ -320,7 +320,10 @@ def test_no_such_source(tmp_path: Path) -> None:
 
 def test_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    assert refused(tmp_path / "in", tmp_path) == f"'{tmp_path / 'in'}' holds no picture: put at least one into it"
+    sentence = "holds neither pictures nor texts that can be read (hidden files do not count): put at least one into it"
+    assert refused(tmp_path / "in", tmp_path) == f"'{tmp_path / 'in'}' {sentence}"
+    (tmp_path / "in" / ".hidden.txt").write_text("a text")
+    assert refused(tmp_path / "in", tmp_path) == f"'{tmp_path / 'in'}' {sentence}"
 
 
 def test_a_file_that_is_no_picture(source: Path, tmp_path: Path) -> None:

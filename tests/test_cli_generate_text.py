@@ -13,6 +13,10 @@ from cli_program import pictures, smalti
 from smalti.calibration.text import FORMAT
 from smalti.cli.generate_options import beginning, read_gaps
 from smalti.corpus.text import TextCorpus
+from smalti.machines import TextMachine
+from smalti.sampling import TextDenoiser, TextSettings
+from smalti.sampling.tokens import MASK, unmask
+from smalti.sampling.truncation import Truncation
 
 TEXT = "To be, or not to be: that is the question:\nWhether 'tis nobler in the mind to suffer [so]\n" * 4
 
@@ -68,6 +72,15 @@ def test_texts_begin_at_a_beginning(source: Path, tmp_path: Path) -> None:
     assert "1 text of 3 tokens (words)" in done.out
 
 
+def test_python_writes_what_the_command_line_writes(source: Path, tmp_path: Path) -> None:
+    """As the tutorial has it."""
+    machine = TextMachine(TextCorpus.from_file(source))
+    row = np.concatenate([machine.tokenizer.encode("\n"), np.full(40, MASK)])
+    settings = TextSettings(truncation=Truncation(top_p=0.9))
+    *_, last = unmask(TextDenoiser(machine), row, settings, seed=0)
+    assert made(tmp_path / "run", source, "--length", 40) == machine.tokenizer.decode(last.following[1:])
+
+
 def test_what_a_text_begins_after() -> None:
     for texts, expected in ((["a\nb", "c"], "\n"), (["a\nb", "c\n\nd"], "\n\n"), (["a", "b"], "")):
         assert beginning(TextCorpus.from_texts(texts)) == expected
@@ -79,7 +92,7 @@ def test_a_run_keeps_the_table_that_it_was_made_with(source: Path, tmp_path: Pat
     words = ("generate", source, "-o", tmp_path / "run", "--noise", "structured", "--similar", table, "--steps", 5)
     done = smalti(*words, "--length", 12, "--seeds", 0)
     assert done.code == 0, done.err
-    assert "the texts do not have 1 token of the table of rates: '#'" in done.err
+    assert "the texts do not have '#' of the table of rates" in done.err
     assert "are like no other" in done.err
     table.unlink()
     assert smalti("verify", tmp_path / "run").code == 0
@@ -155,6 +168,9 @@ def test_settings_from_a_file(source: Path, tmp_path: Path) -> None:
         ("radius", "x"),
         ("radius", 2.5),
         ("radius", None),
+        ("radius", []),
+        ("back_off_radius", [3, 4]),
+        ("mixture", [0.3]),
         ("kappa", ["x"]),
         ("tokens", ["words"]),
         ("jump", {}),
@@ -165,7 +181,11 @@ def test_settings_from_a_file(source: Path, tmp_path: Path) -> None:
         assert f"'{file}' says {json.dumps(value)} for {name}, which has no meaning" in found.failure
     file.write_text(json.dumps({"format": FORMAT, "settings": {"radius": [5, 3], "back_off_radius": 4}}))
     assert "radius 5..3" in smalti("generate", source, "-o", tmp_path / "y", "--settings", file, "--length", 4).out
-    for content in ("{", "{}", json.dumps({"format": FORMAT, "settings": {"depth": 3}})):
+    note = f"the settings of '{file}' were found for characters, and are used for words"
+    words = ("generate", source, "--settings", file, "--length", 4)
+    assert note in smalti(*words, "-o", tmp_path / "w", "--tokens", "words").err
+    assert "were found for" not in smalti(*words, "-o", tmp_path / "v", "--tokens", "characters").err
+    for content in ("{", "{}", "[" * 100_000, json.dumps({"format": FORMAT, "settings": {"depth": 3}})):
         file.write_text(content)
         assert "give a file from calibrate" in smalti("generate", source, "-o", tmp_path / "x", "--settings", file).err
 
@@ -195,7 +215,8 @@ def test_options_of_the_other_kind(source: Path, tmp_path: Path) -> None:
         ((source, "--machine", "border-aware"), f"--machine is for pictures, and '{source}' holds texts: leave it out"),
         (
             (drawn, "--top-h-released", 0.4),
-            f"--top-h-released is for texts, and '{drawn}' holds pictures: leave it out",
+            f"--top-h-released is for texts, and '{drawn}' holds pictures: leave it out, or add --text to use the "
+            "folder's texts",
         ),
         ((drawn / "0.png", "--text"), f"'{drawn / '0.png'}' holds pictures: leave --text out"),
     ):
@@ -217,6 +238,7 @@ def test_options_of_the_other_kind(source: Path, tmp_path: Path) -> None:
         (("--infill", "abc"), "--infill has no gap to fill"),
         (("--infill", "[0]"), "--infill has no gap to fill"),
         (("--infill", "a [b] [2]"), "that begins no gap"),
+        (("--infill", "To [99999999]"), "may have 1,000,000 tokens"),
         (("--infill", "[2]", "--prompt", "a"), "leave --length and --prompt out"),
         (("--noise", "pink"), "there is no noise 'pink'"),
         (("--noise", "structured", "--block", 3), "under structured noise every token may change in every step"),
@@ -271,7 +293,8 @@ def test_one_character_is_a_corpus(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert (tmp_path / "run" / "000000.txt").read_text() == "xxxxx"
     assert "the corpus has only one token" in done.err
-    assert "a gap of 5 tokens is longer than every document (the longest has 1)" in done.err
+    assert "5 tokens in a row are to be written, and the longest document has 1: no document can give" in done.err
+    assert "1 document of 1 character in all" in done.out
 
 
 @pytest.mark.parametrize("noise", ["mask", "hybrid", "uniform", "structured"])

@@ -51,6 +51,13 @@ def test_a_group_shows_its_commands(group: str) -> None:
         assert all(f" {command} " in shown.out for command in GROUPS[group])
 
 
+@pytest.mark.parametrize("command", ["explain", "effect", "verify", "credit"])
+def test_help_on_runs_is_for_pictures_and_texts(command: str) -> None:
+    shown = CliRunner().invoke(app, [command, "--help"])
+    assert "Pictures in" not in shown.output
+    assert "Pictures out" not in shown.output
+
+
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",)])
 def test_help_lists_every_command(words: tuple[str, ...]) -> None:
     shown = smalti(*words)
@@ -171,7 +178,7 @@ def fails_with(error: BaseException, monkeypatch: pytest.MonkeyPatch, tmp_path: 
         (
             MemoryError(),
             1,
-            "memory is too small for this: use smaller or fewer pictures, or fewer seeds at a time (--batch)",
+            "memory is too small for this: use smaller or fewer pictures or texts, or fewer seeds at a time (--batch)",
         ),
         (
             OSError(errno.ENOSPC, "No space left on device", "x.png"),

@@ -100,6 +100,18 @@ def test_what_is_impossible_is_null_in_json(tmp_path: Path) -> None:
     assert "inf" in smalti(*words).out
 
 
+def test_progress_counts_tokens_and_settings_for_others_are_noted(corpus: Path, held_out: Path, tmp_path: Path) -> None:
+    file = tmp_path / "s.json"
+    file.write_text(json.dumps({"format": "smalti.text-settings/1", "settings": {"tokens": "words"}}))
+    words = ("score", held_out, "--corpus", corpus, "--order", "any", "--settings", file)
+    done = smalti(*words, "--tokens", "characters")
+    assert f"the settings of '{file}' were found for words, and are used for characters" in done.err
+    assert "scoring, any order (bound): 73 of 73" in done.err
+    done = smalti(*words, "--samples", "5")
+    assert "were found for" not in done.err
+    assert "scoring, any order (bound): 5 of 5" in done.err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
@@ -123,8 +135,8 @@ def test_texts_that_cannot_be_scored(corpus: Path, tmp_path: Path) -> None:
     found = smalti("score", tmp_path / "other.txt", "--corpus", corpus)
     assert (found.code, found.failure) == (
         2,
-        "the corpus has no character 'z' (character 0 of the text): leave it out, or cut the text into bytes (--tokens "
-        "bytes)",
+        "'other.txt': the corpus has no character 'z' (character 0 of the text): leave it out, or cut the text into "
+        "bytes (--tokens bytes)",
     )
     found = smalti("score", tmp_path / "none.txt", "--corpus", corpus)
     assert found.code == 1

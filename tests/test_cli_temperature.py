@@ -16,7 +16,9 @@ import pytest
 
 from cli_program import PROGRAM, Outcome, smalti
 from misbehaving import Act, Manner, Server, chat, refusal, serving
+from smalti.cli.failures import exit_code_of
 from smalti.temperature.references import MarkovReference
+from smalti.temperature.reply import AskError
 
 KEY = "sk-Very/Secret+0123456789"
 
@@ -202,6 +204,90 @@ def test_a_key_in_the_command_line(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert "the key stands among the other settings, which are stored" in found.failure
 
 
+def test_a_key_in_a_prompt(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", KEY)
+    (tmp_path / "prompts.txt").write_text(f"Hello.\nMy key is {KEY}.\n")
+    common = ("temperature", "--endpoint", "http://127.0.0.1:1", "--model", "m", "-o", folder, "--key-env", "MY_KEY")
+    found = smalti(*common, "--prompts", tmp_path / "prompts.txt", "--yes")
+    assert found.failure == "the key stands in a prompt, which is stored: take it out of the file of prompts"
+    assert not folder.exists()
+
+
+def test_an_address_with_a_version_goes_on_with_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", KEY)
+    key = ("--key-env", "MY_KEY", "--key-header", "api-key", "--yes")
+
+    def manner(number: int, fields: dict[str, Any]) -> Act:
+        return refusal(401, "no") if number == 4 else noisy(number, fields)
+
+    with serving(manner) as server:
+        url = server.url.replace("/v1", "/openai/deployments/m/chat/completions?api-version=2024-06-01")
+        assert "refuses the key" in smalti(*words(url, folder, *key)).err
+        done = smalti(*words(url, folder, "--resume", *key))
+        assert done.code == 0, done.err
+        assert smalti("temperature", "-o", folder, "--resume", "--draws", 100).code == 0
+    assert {asked["path"] for asked in server.asked} == {url.split(str(server.url.split("/")[2]))[1]}
+    assert {headers["api-key"] for headers in server.headers} == {KEY}
+    system = json.loads((folder / "measure.json").read_bytes())["system"]
+    assert system["endpoint"] == url.replace("/chat/completions", "")
+
+
+def test_references_are_left_out(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chains = (MarkovReference.random(vocabulary=8, sharpness=2.0, seed=1),)
+    monkeypatch.setattr("smalti.temperature.references.default_references", lambda: chains)
+    found = measured(noisy, folder, "--no-references", "--json").json["result"]
+    assert [each["protocol"] for each in found["estimates"]] == ["likelihood"]
+    assert [each["protocol"] for each in found["unavailable"]] == ["matched", "published"]
+    (tmp_path / "own.txt").write_text("the cat sat on the mat and the rat sat on the cat. " * 20)
+    own = ("--reference", tmp_path / "own.txt")
+    again = ("temperature", "--replay", folder, "--draws", 100, "--json", *own)
+    for more, names in (((), [chains[0].name, str(tmp_path / "own.txt")]), (("--no-references",), [str(own[1])])):
+        result = smalti(*again, *more).json["result"]
+        assert [one["reference"] for one in result["curves"]["matched"]] == names
+
+
+def test_who_stops_the_analysis_is_told_that_the_answers_are_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("smalti.temperature.analysis.analyse", stopped)
+        found = measured(noisy, folder)
+        assert (found.code, found.failure) == (
+            130,
+            f"stopped; '{folder}' keeps every answer: repeat the command with --resume for the result",
+        )
+        again = smalti("temperature", "--replay", folder)
+        assert (again.code, again.failure) == (130, "stopped; nothing was left half written")
+    assert smalti("temperature", "--resume", "-o", folder, "--draws", 100).code == 0
+    assert (folder / "result.json").exists()
+
+
+def test_a_table_without_pyarrow_or_a_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert measured(noisy, folder).code == 0
+    assert smalti("temperature", "--replay", folder, "--parquet").failure in (
+        "--parquet writes a file: say where by -o OUT",
+        "--parquet needs pyarrow, which is not installed: run pip install pyarrow, or leave --parquet out",
+    )
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for given in (("--replay", folder, "-o", folder / "new"), ("--endpoint", "http://127.0.0.1:1", "--model", "m")):
+        found = smalti("temperature", *given, "--parquet")
+        assert (found.code, found.failure) == (
+            1,
+            "--parquet needs pyarrow, which is not installed: run pip install pyarrow, or leave --parquet out",
+        )
+
+
+def test_an_endpoint_that_hangs_up_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """A broken pipe to the endpoint is not one to whoever reads what this prints, of whom nothing is said."""
+    failure = AskError("down", "it does not answer")
+    failure.__context__ = failure.__cause__ = BrokenPipeError()
+    assert exit_code_of(failure) == 1
+    assert capsys.readouterr().err == "smalti: it does not answer.\n"
+
+
 def test_someone_who_stops_it_is_told_how_to_go_on(folder: Path) -> None:
     with serving(lambda number, fields: Act(body=noisy(number, fields).body, delay=0.05)) as server:
         command = [*PROGRAM, *map(str, words(server, folder, "--yes"))]
@@ -247,7 +333,19 @@ def test_a_callable_is_measured(folder: Path, tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("given", "code", "sentence"),
     [
-        ((), 2, "say where the measurement is kept: -o OUT, a new or empty folder"),
+        ((), 2, "say what is to be measured: --endpoint URL"),
+        (("--endpoint", "http://h"), 2, "say where the measurement is kept: -o OUT, a new or empty folder"),
+        (("--resume",), 2, "say where the measurement is kept: -o OUT, a new or empty folder"),
+        (
+            ("-o", "OUT", "--endpoint", "http://h", "--model", "m", "--repeats", "1", "--blocks", "1"),
+            2,
+            "one answer to a prompt cannot differ from another: give --repeats 2 or more",
+        ),
+        (
+            ("-o", "OUT", "--endpoint", "http://h", "--model", "m", "--yes", "--reference", "no.txt"),
+            1,
+            "'no.txt' does not exist",
+        ),
         (
             ("-o", "OUT"),
             2,
@@ -270,6 +368,12 @@ def test_a_callable_is_measured(folder: Path, tmp_path: Path, monkeypatch: pytes
             2,
             "--first 99 asks for more prompts",
         ),
+        (
+            ("-o", "OUT", "--endpoint", "http://h", "--model", "m", "--key-header", "api-key"),
+            2,
+            "--key-header says where a key goes, and there is none",
+        ),
+        (("-o", "OUT", "--endpoint", "http://h", "--model", "m\udcff"), 2, "the name of the model or a field of --set"),
         (("-o", "OUT", "--endpoint", "http://h", "--model", "m", "--timeout", "0"), 2, "--timeout is more than 0"),
         (("-o", "OUT", "--endpoint", "http://h", "--model", "m", "--pause", "-1"), 2, "the pause between blocks"),
         (("-o", "OUT", "--endpoint", "http://h", "--model", "m", "--prompts", "no.txt"), 1, "'no.txt' cannot be read"),

@@ -10,19 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smalti.corpus import CorpusStore, ImageCorpus
+from smalti.corpus import CorpusStore, ImageCorpus, TextCorpus
 from smalti.errors import InputError
 
 # Acts on a store for ever, and says what it is about to do and what is done. Item `n` is the only one of its content.
 WORKER = """
 import sys
 import numpy as np
-from smalti.corpus import CorpusStore, ImageCorpus
+from smalti.corpus import CorpusStore, ImageCorpus, TextCorpus
 
-path, first = sys.argv[1], int(sys.argv[2])
+path, first, kind = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 
 def one(number):
     image = np.random.default_rng(number).integers(0, 256, (1, 24, 24), dtype=np.uint8)
+    if kind == "texts":
+        return TextCorpus.from_texts([image.tobytes().hex() * 20], names=[str(number)])
     return ImageCorpus.from_arrays(image, names=[str(number)])
 
 def say(*words):
@@ -58,8 +60,10 @@ sys.stdin.read()
 """
 
 
-def picture(number: int) -> bytes:
-    return np.random.default_rng(number).integers(0, 256, (1, 24, 24), dtype=np.uint8).tobytes()
+def content_of(number: int, kind: str) -> bytes:
+    """What an item is stored as, or the beginning of it."""
+    picture = np.random.default_rng(number).integers(0, 256, (1, 24, 24), dtype=np.uint8).tobytes()
+    return picture if kind == "pictures" else picture.hex().encode()
 
 
 def killed(program: str, *words: object, after: float) -> list[str]:
@@ -76,16 +80,20 @@ def killed(program: str, *words: object, after: float) -> list[str]:
     return said
 
 
-def test_killed_during_changes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["pictures", "texts"])
+def test_killed_during_changes(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "x.smalti"
     image = np.random.default_rng(10**9).integers(0, 256, (1, 24, 24), dtype=np.uint8)
-    store = CorpusStore.create(path, ImageCorpus.from_arrays(image, names=["first"]), source="")
+    first = TextCorpus.from_texts(["text"], names=["first"])
+    store = CorpusStore.create(
+        path, first if kind == "texts" else ImageCorpus.from_arrays(image, names=["first"]), source=""
+    )
     rng = random.Random(0)
     there, gone = {"first"}, set[str]()
     number = 0
     done = 0
     for _ in range(10):
-        said = killed(WORKER, path, number, after=rng.uniform(0, 0.25))
+        said = killed(WORKER, path, number, kind, after=rng.uniform(0, 0.25))
         unknown = None
         for line in said:
             state, action, item = line.split()
@@ -109,8 +117,8 @@ def test_killed_during_changes(tmp_path: Path) -> None:
             gone.add(unknown[1])
         assert names == there == set(store.corpus().names)
         content = b"".join(file.read_bytes() for file in tmp_path.iterdir())
-        assert all(picture(int(item))[:64] not in content for item in gone)
-        assert all(picture(int(item))[:64] in content for item in there - {"first"})
+        assert all(content_of(int(item), kind)[:64] not in content for item in gone)
+        assert all(content_of(int(item), kind)[:64] in content for item in there - {"first"})
         assert sum(len(removal.ids) for removal in store.removals()) == len(gone)
         # A journal that the change under way had not begun to use may stay until the next change, which removes it.
         assert {file.name for file in tmp_path.iterdir()} <= {"x.smalti", "x.smalti-journal"}

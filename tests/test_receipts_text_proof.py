@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from smalti.corpus.text import TextCorpus
 from smalti.engine import text as native
 from smalti.engine.text_query import TextQuery, hybrid, windows_of
 from smalti.errors import InputError, UsageError
+from smalti.machines.text import TextMachine
 from smalti.receipts import UNITS
 from smalti.receipts.text import TextReceipt
 from smalti.receipts.text.exact_parts import exact_parts
-from smalti.receipts.text.proof import exact_token
+from smalti.receipts.text.proof import bound_of, exact_token
 from smalti.sampling.truncation import Truncation
 from text_receipts import corpus_of, texts_of
 
@@ -34,6 +36,13 @@ KINDS: list[dict[str, Any]] = [
     {"noise": "uniform", "radius": 3, "sampler": {"steps": 6}},
     {"noise": "uniform", "radius": 3, "centre": "included", "sampler": {"steps": 6}},
     {"noise": "structured", "radius": 3, "sampler": {"steps": 6}},
+    {**PLAIN, "after": "the rat\n", "radius": (9, 2), "mixture": 0.999999, "discount": 0.999999},
+    {
+        "noise": "structured",
+        "radius": (4, 2),
+        "after": "\nand ",
+        "sampler": {"steps": 6, "truncation": Truncation(top_k=9)},
+    },
 ]
 
 
@@ -60,7 +69,7 @@ def test_every_token_of_every_noise(receipt: TextReceipt) -> None:
         shares = {document: found.share(weight) for document, weight in found.documents}
         assert sum(shares.values(), found.of_prior + found.of_noise) == 1
         if not found.shifted:
-            assert float(found.posterior[found.symbol]) == pytest.approx(float(found.mixture), rel=1e-12)
+            assert float(found.posterior[found.symbol]) == pytest.approx(float(found.mixture), rel=1e-13)
         # Units are floors of shares, but for the largest part.
         for document, units in zip(made.document[token].tolist(), made.document_units[token].tolist(), strict=True):
             if document >= 0:
@@ -113,6 +122,48 @@ def test_counts_in_the_limit_are_infinity_grams() -> None:
             if follow:
                 assert exact_token(receipt, token).mixture == Fraction(follow.count(symbol), len(follow))
                 break
+
+
+def test_the_machine_is_within_the_roundings_that_are_counted() -> None:
+    """A rare symbol and a discount that is hard to write: as float64, 1 - 0.999991 is not 9 millionths."""
+    corpus = TextCorpus.from_texts(["ab" * 150_000, "xz"])
+    machine = TextMachine(corpus, noise="mask", radius=1, beta=0.0, discount=0.999991, ladders=("left",))
+    x, z = machine.tokenizer.encode("xz").tolist()
+    (given,) = machine(np.array([x, -1], np.int32)).probabilities
+    _, parts = exact_parts(machine, {-1: x}, z, radius=1, keep=None)
+    mixture = sum((part.share * part.probability for part in parts), Fraction(0))
+    apart = abs(Fraction(float(given[z])) / mixture - 1)
+    assert Fraction(1000, 2**52) < apart <= bound_of(parts) < 1e-10
+
+
+def test_a_token_that_no_place_holds_is_the_priors() -> None:
+    """Bytes that the corpus never has are drawn from the prior, whose float64 is not its fraction."""
+    settings = {"beta": 2.0, "discount": 0.9, "mixture": 1.0, "pair": 0.25, "caution": 0.0, "back_off_radius": 2}
+    receipt = texts_of(corpus_of(), tokens="bytes", length=60, sampler={"order": "confidence"}, **settings)[0].receipt
+    found = [exact_token(receipt, token) for token in drawn_of(receipt)]
+    of_nobody = [one for one in found if not one.documents]
+    assert of_nobody
+    for one in of_nobody:
+        assert (one.shifted, one.of_prior, one.places, one.places_in_all) == (True, 1, (), 0)
+        assert one.mixture == one.prior != one.probability
+    for one in found:
+        assert sum((one.share(weight) for _, weight in one.documents), one.of_prior) == 1
+
+
+def test_windows_that_reach_far_under_uniform_noise() -> None:
+    """Factors of as many matches as no place has would leave the floats."""
+    text = "the cat sat on the mat and the rat sat on the cat " * 30
+    corpus = TextCorpus.from_texts([text, "a rat ran to the mat and ran on"])
+    machine = TextMachine(corpus, noise="uniform", radius=700)
+    state = np.arange(1400, dtype=np.int32) % machine.vocabulary
+    near = {d: int(state[700 + d]) for d in range(-700, 700) if d}
+    (given,) = machine(state, [700], keep=0.9).probabilities
+    for symbol in range(machine.vocabulary):
+        held, (part,) = exact_parts(machine, near, symbol, radius=700, keep=0.9)
+        assert abs(Fraction(float(given[symbol])) - part.probability) <= bound_of((part,)) * part.probability
+        assert sum(part.weight(kind) for kind in part.kind.tolist()) == part.probability
+        assert all(float(part.weight(kind)) <= 1.0 for kind in range(len(part.weights)))
+        assert len(held) == int((machine.symbols.symbols == symbol).sum())
 
 
 def test_what_cannot_be_proved() -> None:

@@ -10,13 +10,12 @@ import pytest
 
 from smalti.calibration import text as calibration
 from smalti.calibration.text import (
-    REACH,
-    Questions,
     TextCalibration,
     cached_text_calibration,
     calibrate_text,
     read_text_settings,
 )
+from smalti.calibration.text_questions import REACH, Questions
 from smalti.corpus.text import TextCorpus
 from smalti.corpus.tokens import TokenCorpus, tokenizer_for
 from smalti.errors import InputError, UsageError

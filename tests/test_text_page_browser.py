@@ -18,7 +18,7 @@ from smalti.receipts.text import TextReceipt
 from smalti.receipts.text.record import text_record
 from smalti.sampling.text_trace import TextTrace
 from test_receipt_page_browser import CONTRAST, Shown, driver, percent, pytestmark
-from text_receipts import corpus_of, texts_of
+from text_receipts import TEXTS, corpus_of, texts_of
 
 __all__ = ["driver", "pytestmark"]
 
@@ -356,3 +356,25 @@ def test_with_one_document_shares_are_those_of_places(driver: Chrome, folder: Pa
     assert page.texts("#facts dt")[1] == "Largest share of a place"
     assert page.texts("#facts dd")[1] == percent(record["tokens"][9]["sources"][0][3])
     assert not page.one("#grouping").is_displayed()
+
+
+def test_what_a_text_stands_after_is_shown_beside_it(driver: Chrome, folder: Path) -> None:
+    for name, after, near in (
+        ("blank", "\n\n", "↵↵"),
+        ("long", TEXTS[0] + TEXTS[1], f"…{(TEXTS[0] + TEXTS[1])[-80:]}".replace("\n", "↵")),
+    ):
+        (record,) = records_of(texts_of(corpus_of(), after=after, length=8))
+        page = opened(driver, folder, f"after-{name}", [record]).open()
+        assert page.text("#after") == f"The text stands after {near}, which is no part of it."
+        assert page.text("#plain") == record["text"]
+    (record,) = records_of(texts_of(corpus_of(), length=8))
+    assert not opened(driver, folder, "after-nothing", [record]).open().one("#after").is_displayed()
+
+
+@pytest.mark.parametrize("noise", ["hybrid", "uniform", "structured"])
+def test_a_chance_of_staying_is_told_apart(driver: Chrome, folder: Path, noise: str) -> None:
+    (record,) = records_of(texts_of(corpus_of(), noise=noise, length=12, radius=3, sampler={"steps": 4}))
+    index = next(k for k, token in enumerate(record["tokens"]) if token["origin"] == "drawn")
+    page = opened(driver, folder, f"chance-{noise}", [record]).open(f"#token={index}")
+    told = f"Under {noise} noise a step draws what the token is next" in page.text("#likeliest-note")
+    assert told == (noise != "hybrid")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from problems import SETTINGS, Setting
 from smalti.corpus.text import TextCorpus
+from smalti.corpus.tokens import Characters, TokenCorpus
 from smalti.engine import text, text_naive
 from smalti.engine.text_patterns import NEAR, ask
 from smalti.engine.text_query import (
@@ -31,7 +32,7 @@ from text_problems import cut, ladders, queries
 @st.composite
 def one_sided(draw: st.DrawFn) -> TextQuery:
     """A query in whose windows nothing is known at the site, and on one side of some."""
-    query = draw(queries())
+    query = draw(queries(widest=2))
     windows = query.windows.copy()
     windows[:, query.radius] = -1
     for window in windows:
@@ -52,7 +53,8 @@ def some_scores(draw: st.DrawFn, radius: int) -> Matches:
 
 @given(st.data(), SETTINGS)
 def test_answers_equal_the_definition(data: st.DataObject, setting: Setting) -> None:
-    query = data.draw(st.one_of(queries(), one_sided()))
+    # (Wide symbols have no patterns: they are asked about in the ways that test_text_engine tests with more sites.)
+    query = data.draw(st.one_of(queries(widest=2), one_sided()))
     scores = data.draw(st.lists(some_scores(query.radius), max_size=2))
     climbed = data.draw(st.lists(ladders(query.radius), max_size=2))
     spread = data.draw(st.booleans())
@@ -65,6 +67,53 @@ def test_answers_equal_the_definition(data: st.DataObject, setting: Setting) -> 
     for ladder, found in zip(climbed, depths, strict=True):
         assert np.array_equal(found, text_naive.depths(query, ladder))
     assert sum(done) == pytest.approx(1.0 if scores or climbed else 0.0)
+
+
+@pytest.mark.parametrize("vocabulary", [1, 2, 255, 256, 257])
+@pytest.mark.parametrize("seed", range(3))
+def test_all_symbols_of_vocabularies_around_a_byte(vocabulary: int, seed: int) -> None:
+    # The last symbol is next to the one of gaps, and from 256 on two bytes hold them.
+    rng = np.random.default_rng([vocabulary, seed])
+    alphabet = "".join(map(chr, range(0x100, 0x100 + vocabulary)))
+    some = rng.choice(vocabulary, min(vocabulary, 4), replace=False)
+    texts = ["".join(alphabet[k] for k in rng.choice([*some, vocabulary - 1], size)) for size in (1, 4, 9, 60, 200)]
+    corpus = TokenCorpus(TextCorpus.from_texts(texts), Characters(alphabet), 11)
+    places = rng.integers(corpus.gap, corpus.places - corpus.gap, 9)
+    windows = corpus.symbols[places[:, None] + np.arange(-11, 12)].astype(np.int32)
+    # Windows from the corpus, clipped at the ends of documents.
+    windows[windows == vocabulary] = -1
+    windows[:, 11] = -1
+    windows[:3, 11:] = -1
+    windows[3:6, :11] = -1
+    windows[6:, ::2] = -1
+    ends = np.sort(rng.integers(-5, corpus.places + 5, (9, 2)), axis=1)
+    ends[0] = (0, corpus.places)
+    only = rng.choice([-1, *some], 9).astype(np.int32)
+    query = TextQuery(corpus, windows)
+    for asked in (
+        query,
+        replace(query, excluded=ends),
+        replace(query, only=only),
+        replace(query, part=(13, corpus.places - 20)),
+        replace(query, excluded=ends, only=only, part=(0, corpus.places // 2)),
+    ):
+        scores, climbed = [hybrid(6, 8.0, 0.7), hybrid(11, 3.0, 0.9)], [leftwards(11), by_distance(4), left_first(11)]
+        sums, depths = ask(asked, scores, climbed, spread=True)
+        for one, found in zip(scores, sums, strict=True):
+            assert found == text_naive.sums(asked.within(len(one.values) // 2), one, spread=True)
+        for ladder, found in zip(climbed, depths, strict=True):
+            assert np.array_equal(found, text_naive.depths(asked, ladder))
+
+
+def test_matches_may_be_worth_any_amount() -> None:
+    # Weights over a hundred million places of 15 bits: what is kept must not grow with their range.
+    windows = np.full((2, 17), -1, np.int32)
+    windows[:, :8] = [1, 2, 3, 0, 1, 1, 0, 3]
+    query = TextQuery(cut(["abcdabbadcab" * 3], gap=8), windows)
+    scores = Matches((*[2**27] * 7, 2**26, *[0] * 9), 1)
+    for spread in (False, True):
+        (found,), _ = ask(query, [scores], [], spread=spread)
+        assert found == text_naive.sums(query, scores, spread=spread)
 
 
 def test_large_corpora_in_many_blocks_and_tasks() -> None:

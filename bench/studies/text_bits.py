@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from smalti.calibration.text import REACH, Questions
+from smalti.calibration.text_questions import REACH, Questions
 from smalti.corpus.text import TextCorpus
 from smalti.corpus.tokens import Characters, TokenCorpus
 from smalti.engine.arithmetic import LN2

@@ -1,10 +1,7 @@
 """Settings for text without a held-out text: each token is guessed from a corpus that does not have what is around it.
 
-Tokens are taken evenly from the whole corpus, and masks are drawn as for a score (`smalti.machines.text_score`). While
-a token is guessed its document is left out; in a document that is more than half of the corpus, a block of a tenth of
-it around the token, and all places whose windows reach into the block. Copies of a document are left out throughout.
 Settings are searched one kind after another, from what the machine does by default; all of them are judged on the same
-tokens and masks.
+tokens and masks (`smalti.calibration.text_questions`).
 """
 
 from __future__ import annotations
@@ -12,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -22,15 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smalti.calibration.cache import cache_folder
+from smalti.calibration.text_questions import ORDERS, REACH, Questions, left_out
 from smalti.corpus.decode import shown
 from smalti.corpus.text import TextCorpus
 from smalti.corpus.tokens import TokenCorpus, Tokenizer, tokenizer_for
 from smalti.engine.arithmetic import LN2
 from smalti.errors import InputError, UsageError
 from smalti.machines.text import TextMachine
-from smalti.machines.text_parts import Part
-from smalti.machines.text_score import Order, hidden, spread_sites, surprise
-from smalti.progress import SILENT, Progress, Task
+from smalti.progress import SILENT, Progress
 from smalti.sampling.files import write_file
 
 FORMAT = "smalti.text-settings/1"
@@ -38,16 +34,10 @@ FORMAT = "smalti.text-settings/1"
 Aim: TypeAlias = Literal["both", "any", "left-to-right"]
 AIMS: tuple[Aim, ...] = get_args(Aim)
 
-_ORDERS: tuple[Order, ...] = ("any", "left-to-right")
-REACH = 16
-"""No machine of a calibration looks further."""
-
 _LEAST_TOKENS = 100
 _MOST_SAMPLES = 1000
 # (token, place) pairs that a calibration may look at when nobody says otherwise: about a minute on four cores.
 _PAIRS = 1e9
-# Numbers that the parts of one batch may hold: counts on a ladder have some twenty rows of V for each token.
-_BATCH_NUMBERS = 1e7
 
 _KERNELS = (
     ((8.0,), (0.7,)),
@@ -184,7 +174,7 @@ class TextCalibration:
                 corpus_digest=of["corpus_digest"],
                 seed=of["seed"],
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise InputError(
                 f"'{origin}' is no whole file of text settings: make one with smalti calibrate."
             ) from error
@@ -210,7 +200,7 @@ class TextCalibration:
         for panel, kind in zip(panels, kinds, strict=False):
             trials = [t for t in self.trials if t.kind == kind]
             places = np.arange(len(trials))
-            for which, (order, mark) in enumerate(zip(_ORDERS, ("o-", "s--"), strict=True)):
+            for which, (order, mark) in enumerate(zip(ORDERS, ("o-", "s--"), strict=True)):
                 panel.plot(places, [t.bits[which] for t in trials], mark, color="black", mfc="white", label=order)
                 for place, t in zip(places, trials, strict=True):
                     if t.chosen:
@@ -269,7 +259,7 @@ def calibrate_text(
             f"a corpus of {whole:,} tokens is too small to leave a part of it out: give at least {_LEAST_TOKENS}"
         )
     count = min(whole, samples or max(200, min(_MOST_SAMPLES, int(_PAIRS / whole))))
-    questions = {order: Questions.drawn(symbols, order, count, seed) for order in _ORDERS}
+    questions = {order: Questions.drawn(symbols, order, count, seed) for order in ORDERS}
     settings: dict[str, Any] = {"noise": noise}
     trials: list[Trial] = []
     to_bits = whole / once.characters / LN2
@@ -278,7 +268,7 @@ def calibrate_text(
     with progress.task("calibrating", sum(len(candidates) for _, candidates in search) * 2 * count) as task:
         for kind, candidates in search:
             machines = [TextMachine(once, symbols, **(settings | c)) for c in candidates]
-            found = [questions[order].nats(machines, threads, task) for order in _ORDERS]
+            found = [questions[order].nats(machines, threads, task) for order in ORDERS]
             means = np.array([[own.mean() for own in of_order] for of_order in found])
             judged = {"both": means.mean(axis=0), "any": means[0], "left-to-right": means[1]}[aim]
             best = int(np.argmin(judged))
@@ -295,77 +285,10 @@ def calibrate_text(
         errors=(any_order, left_to_right),
         aim=aim,
         samples=count,
-        left_out=_left_out(symbols),
+        left_out=left_out(symbols),
         corpus_digest=corpus.digest,
         seed=seed,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Questions:
-    """Tokens to guess from a corpus that does not have what is around them.
-
-    windows: int32 (n, 2 * REACH + 1), what is known around each.
-    own: int32 (n,), the tokens.
-    exclude: int64 (n, 2), the places that may not serve each.
-    """
-
-    windows: NDArray[np.int32]
-    own: NDArray[np.int32]
-    exclude: NDArray[np.int64]
-
-    @classmethod
-    def drawn(cls, symbols: TokenCorpus, order: Order, count: int, seed: int) -> Questions:
-        """Tokens spread over a corpus whose gaps are `REACH`, and masks."""
-        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0xCA1B, _ORDERS.index(order)])))
-        whole = int(symbols.lengths.sum())
-        of_all = spread_sites(whole, count, rng)
-        ends = np.cumsum(symbols.lengths)
-        document = np.searchsorted(ends, of_all, side="right")
-        places = symbols.starts[document] + of_all - (ends - symbols.lengths)[document]
-        around = symbols.symbols[places[:, None] + np.arange(-REACH, REACH + 1)].astype(np.int32)
-        windows = np.where(around == symbols.vocabulary, -1, around).astype(np.int32)
-        own = np.ascontiguousarray(windows[:, REACH])
-        visible = (rng.permutation(count) + rng.random(count)) / count
-        hidden(windows, order, visible, rng)
-        begin, length = symbols.starts[document], symbols.lengths[document]
-        blocks = _by_block(symbols)[document]
-        half = length // 20
-        # What reaches into the block is left out with it (`engine.text_query.overlapping`).
-        first, last = places - half - REACH, places + half + 1 + REACH
-        exclude = np.stack(
-            [
-                np.where(blocks, np.maximum(first, begin), begin),
-                np.where(blocks, np.minimum(last, begin + length), begin + length),
-            ],
-            axis=1,
-        )
-        return cls(windows, own, np.ascontiguousarray(exclude, np.int64))
-
-    def nats(self, machines: list[TextMachine], threads: int | None, task: Task) -> list[NDArray[np.float64]]:
-        """-log p of each token under each machine."""
-        out = [np.empty(len(self.own)) for _ in machines]
-        step = int(min(256, max(4, _BATCH_NUMBERS / (20 * machines[0].vocabulary))))
-        for begin in range(0, len(self.own), step):
-            end = min(begin + step, len(self.own))
-            made: dict[Hashable, Part] = {}
-            for machine, nats in zip(machines, out, strict=True):
-                cut = REACH - machine.reach
-                near = np.ascontiguousarray(self.windows[begin:end, cut : 2 * REACH + 1 - cut])
-                p = machine.distributions(near, exclude=self.exclude[begin:end], threads=threads, made=made)
-                nats[begin:end] = surprise(p, self.own[begin:end])
-                task.advance(end - begin)
-        return out
-
-
-def _by_block(symbols: TokenCorpus) -> NDArray[np.bool_]:
-    """For each document whether it is too large a part of the corpus to be left out as a whole."""
-    return 2 * symbols.lengths > symbols.lengths.sum()
-
-
-def _left_out(symbols: TokenCorpus) -> str:
-    blocks = _by_block(symbols)
-    return "blocks" if blocks.all() else "documents and blocks" if blocks.any() else "documents"
 
 
 def _tuples(value: Any) -> Any:
@@ -411,21 +334,22 @@ def read_text_settings(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(f"{what} cannot be read ({error.strerror or error}): give a file from calibrate") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{what} is not JSON: give a file from calibrate") from error
     given = record.get("settings") if isinstance(record, dict) and record.get("format") == FORMAT else None
     known = {"tokens": "characters"} | {f.name: f.default for f in fields(TextMachine) if f.kw_only}
     if not isinstance(given, dict) or not set(given) <= set(known):
         raise InputError(f"{what} holds no settings of a text machine: give a file from calibrate")
     for name, value in given.items():
-        if not _like(value, known[name]) and not (name == "similar" and isinstance(value, dict)):
+        several = name == "radius" or isinstance(known[name], tuple)
+        if not _like(value, known[name], several) and not (name == "similar" and isinstance(value, dict)):
             raise InputError(f"{what} says {json.dumps(value)} for {name}, which has no meaning: correct the file")
     return {name: _tuples(value) for name, value in given.items()}
 
 
-def _like(value: Any, default: Any) -> bool:
-    """Whether a value of a file is of the kind of a setting's default: one of them, or several."""
+def _like(value: Any, default: Any, several: bool) -> bool:
+    """Whether a value of a file is of the kind of a setting's default, or a list of such where it takes several."""
     kind = type(default[0] if isinstance(default, tuple) else default)
     wanted = (int, float) if kind is float else kind
-    values = value if isinstance(value, list) and not isinstance(default, str) else [value]
+    values = value if isinstance(value, list) and several else [value]
     return bool(values) and all(isinstance(one, wanted) and not isinstance(one, bool) for one in values)

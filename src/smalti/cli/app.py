@@ -40,7 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_MAKE, _KEEP, _RECEIPTS, _CHECK = "Make pictures", "Keep pictures and texts", "Receipts", "Check"
+_MAKE, _KEEP, _RECEIPTS, _CHECK = "Make pictures and texts", "Keep pictures and texts", "Receipts", "Check"
 app.command(rich_help_panel=_MAKE)(generate)
 app.command(rich_help_panel=_MAKE)(calibrate)
 app.command(rich_help_panel=_MAKE)(demo)

@@ -181,7 +181,7 @@ def calibrate(
 def _checked_places(out: Path, *, replace: bool) -> Path:
     """The place of the plot, after a check that both may be written."""
     if out.suffix.lower() != ".json":
-        raise UsageError(f"-o '{shown(out)}' must end in .json: that is how generate --scales knows such a file")
+        raise UsageError(f"-o '{shown(out)}' must end in .json: that is how generate knows such a file")
     plot = out.with_suffix(".png")
     for place in (out, plot):
         if place.exists() and not replace:

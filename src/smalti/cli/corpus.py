@@ -28,7 +28,6 @@ corpus = typer.Typer(
     invoke_without_command=True,
 )
 
-FORGET = "What goes"
 
 StoreArgument = Annotated[
     Path,
@@ -107,7 +106,7 @@ def forget(
     reason: Annotated[
         str | None,
         typer.Option(
-            "--reason", metavar="TEXT", help="Why; kept in the log.", rich_help_panel=FORGET, show_default=False
+            "--reason", metavar="TEXT", help="Why; kept in the log.", rich_help_panel=opt.GOES, show_default=False
         ),
     ] = None,
     group: Annotated[
@@ -116,7 +115,7 @@ def forget(
             "--group",
             metavar="COLUMN=VALUE",
             help="Every item with this label or metadata, like licence=unknown; COLUMN= for those without.",
-            rich_help_panel=FORGET,
+            rich_help_panel=opt.GOES,
             show_default=False,
         ),
     ] = None,
@@ -133,7 +132,7 @@ def forget(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Show what would go, and change nothing.", rich_help_panel=FORGET, show_default=False
+            "--dry-run", help="Show what would go, and change nothing.", rich_help_panel=opt.GOES, show_default=False
         ),
     ] = False,
     as_json: opt.JsonOption = False,

@@ -44,7 +44,7 @@ def effect(
             metavar="ITEM",
             help="Item to remove, a picture or a document: its content id, the first 8 or more digits of it, or its "
             "name. May be given several times; all are removed together.",
-            panel=opt.PICTURES_IN,
+            panel=opt.GOES,
         ),
     ] = None,
     without_group: Annotated[
@@ -54,7 +54,7 @@ def effect(
             metavar="COLUMN=VALUE",
             help="Remove all items of a group, such as label=7 or licence=unknown; licence= for those that have none. "
             "May be given several times.",
-            panel=opt.PICTURES_IN,
+            panel=opt.GOES,
         ),
     ] = None,
     rank: Annotated[
@@ -62,7 +62,7 @@ def effect(
         opt.option(
             "--rank",
             help="Rank single items by their effect on one seed instead.",
-            panel=opt.PICTURES_OUT,
+            panel=opt.RESULT,
         ),
     ] = False,
     budget: Annotated[
@@ -72,7 +72,7 @@ def effect(
             metavar="N|Ns",
             help=f"With --rank: how many items to run the seed again without (40), or for how many seconds (60s). "
             f"Default: {_DEFAULT_BUDGET} items.",
-            panel=opt.PICTURES_OUT,
+            panel=opt.RESULT,
         ),
     ] = None,
     seeds: Annotated[
@@ -81,7 +81,7 @@ def effect(
             "--seeds",
             metavar="LIST",
             help="Seeds of the run: 3, 0-15, 0,2,5-7. Default: all; with --rank the first.",
-            panel=opt.PICTURES_OUT,
+            panel=opt.RUN,
         ),
     ] = None,
     out: Annotated[
@@ -90,8 +90,9 @@ def effect(
             "-o",
             "--out",
             metavar="OUT",
-            help="New or empty folder for the pictures and effect.json. Default: only the figures are printed.",
-            panel=opt.PICTURES_OUT,
+            help="New or empty folder for pictures or texts, before and after, and effect.json. Default: only the "
+            "figures are printed.",
+            panel=opt.RESULT,
         ),
     ] = None,
     source: opt.RunSourceOption = None,

@@ -15,7 +15,7 @@ import typer
 from smalti.cli import options as opt
 from smalti.cli.explain_files import Writer, check_free, check_one, check_place, place_of
 from smalti.cli.explain_forms import form_of, most_sources
-from smalti.cli.explain_texts import explained_texts, text_lines_of
+from smalti.cli.explain_texts import explained_texts, text_lines_of, text_lines_of_total, total_of_texts
 from smalti.cli.explain_words import answer_of, lines_of, lines_of_total, total_of
 from smalti.cli.failures import StoppedError
 from smalti.cli.holders import remember_use
@@ -39,7 +39,7 @@ def explain(
             "--seed",
             metavar="LIST|all",
             help="Seeds of the run: 3, 0-15, 0,2,5-7, or all. Default: the first.",
-            panel=opt.PICTURES_IN,
+            panel=opt.RUN,
         ),
     ] = None,
     out: Annotated[
@@ -50,7 +50,7 @@ def explain(
             metavar="PLACE",
             help="Folder for all of it, or one file: report.html, receipt.json, rows.parquet or rows.csv. Default: the "
             "folder RUN-receipt; with --pixel, --token or --by nothing is written.",
-            panel=opt.PICTURES_OUT,
+            panel=opt.RESULT,
         ),
     ] = None,
     steps: Annotated[
@@ -60,7 +60,7 @@ def explain(
             metavar="last|all|LIST",
             help="Steps of pictures to take apart, from 0, the noisiest; --by and --pixel are answered at these. "
             "Default: all are written, and the last is answered.",
-            panel=opt.PICTURES_OUT,
+            panel=opt.RESULT,
         ),
     ] = None,
     top: Annotated[
@@ -71,7 +71,7 @@ def explain(
             min=1,
             max=1000,
             help="Sources and items listed for each pixel and step, or each token.",
-            rich_help_panel=opt.PICTURES_OUT,
+            rich_help_panel=opt.RESULT,
         ),
     ] = 8,
     by: Annotated[
@@ -81,7 +81,7 @@ def explain(
             metavar="COLUMN",
             help="Print the credit of groups alone: of labels, or of a column of the metadata; with several seeds "
             "their sum too. For more than one run see smalti credit.",
-            panel=opt.PICTURES_OUT,
+            panel=opt.RESULT,
         ),
     ] = None,
     pixel: Annotated[
@@ -91,7 +91,7 @@ def explain(
             metavar="X,Y",
             help="Print all sources of one pixel alone, given by its column and its row, both from 0, and the proof "
             "that they make it.",
-            panel=opt.PICTURES_OUT,
+            panel=opt.RESULT,
         ),
     ] = None,
     token: Annotated[
@@ -101,7 +101,7 @@ def explain(
             metavar="LIST",
             help="Print how tokens of a text were drawn alone, and the proof of what they owe: 12, or 12-15,40, from "
             "0.",
-            panel=opt.PICTURES_OUT,
+            panel=opt.RESULT,
         ),
     ] = None,
     source: opt.RunSourceOption = None,
@@ -152,7 +152,9 @@ def explain(
                 answers, notes = _explained(opened, receipts, writer, steps=chosen, top=top, by=by, at=at, bar=bar)
         except KeyboardInterrupt:
             raise StoppedError(writer.what_is_left()) from None
-    total = total_of(answers) if by is not None and len(answers) > 1 and not texts else None
+    total = None
+    if by is not None and len(answers) > 1:
+        total = total_of_texts(answers) if texts else total_of(answers)
     seconds = time.monotonic() - started
     if seed is None and len(opened.trace) > 1:
         others = len(opened.trace) - 1
@@ -170,7 +172,7 @@ def explain(
         for line in text_lines_of(answer, opened) if texts else lines_of(answer, opened):
             say(one_line(line))
     if total is not None:
-        for line in lines_of_total(total):
+        for line in text_lines_of_total(total) if texts else lines_of_total(total):
             say(one_line(line))
     if place.path is not None:
         say(f"Written in {took(seconds)}")

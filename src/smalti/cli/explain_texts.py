@@ -18,8 +18,8 @@ from smalti.receipts.text import TextReceipt, Verbatim
 from smalti.sampling import OpenRun
 from smalti.sampling.text_request import text_name
 
-# Documents and groups that are said of each text.
-_LISTED = 8
+# Documents and groups that are said of each text, and characters of what it stands after.
+_LISTED, _AFTER = 8, 40
 
 
 def explained_texts(
@@ -53,11 +53,12 @@ def explained_texts(
     verbatim = Verbatim(opened.machine.corpus) if writer.writes else None
     answers: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
-    with bar.task("explaining", len(receipts) * (int(writer.writes) + len(tokens))) as task:
+    with bar.task("explaining", len(receipts) * (int(writer.writes) + int(by is not None) + len(tokens))) as task:
         for receipt in receipts:
             answer: dict[str, Any] = {
                 "seed": receipt.sample.seed,
                 "text": text_name(receipt.sample.seed),
+                "after": receipt.sample.after,
                 "tokens": len(receipt.sample.tokens),
                 "drawn": len(np.unique(receipt.sample.events.site)),
             }
@@ -78,12 +79,33 @@ def explained_texts(
             if by is not None:
                 no_document = {name: _share(receipt, units) for name, units in receipt.no_document().items()}
                 answer["by"] = {"column": by, "groups": _groups(receipt, by), "no_document": no_document}
+                task.advance()
             for token in tokens:
                 answer.setdefault("token", []).append(token_answer(receipt, token, top=top))
                 task.advance()
             answers.append(answer)
     writer.finish()
     return answers, (*notes, *writer.notes)
+
+
+def total_of_texts(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The groups of several seeds of one run together: the exact sums of their units, and their shares of all."""
+    units: dict[str | None, int] = {}
+    no_document: dict[str, int] = {}
+    for answer in answers:
+        for group in answer["by"]["groups"]:
+            units[group["value"]] = units.get(group["value"], 0) + group["units"]
+        for name, one in answer["by"]["no_document"].items():
+            no_document[name] = no_document.get(name, 0) + one["units"]
+    whole = sum(units.values()) + sum(no_document.values())
+    order = sorted(units.items(), key=lambda group: (-group[1], group[0] is not None, group[0] or ""))
+    return {
+        "column": answers[0]["by"]["column"],
+        "texts": len(answers),
+        "units": whole,
+        "groups": [{"value": value, "units": own, "share": own / whole} for value, own in order],
+        "no_document": {name: {"units": own, "share": own / whole} for name, own in no_document.items()},
+    }
 
 
 def _figures(receipt: TextReceipt, made: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,8 +165,8 @@ def text_lines_of(answer: Mapping[str, Any], opened: OpenRun) -> Iterable[str]:
     """The answer in words."""
     machine = opened.machine
     yield (
-        f"{shown(opened.folder / answer['text'])}: {answer['tokens']:,} tokens ({machine.tokenizer.name}), "
-        f"{answer['drawn']:,} of them drawn, {machine.noise} noise"
+        f"{shown(opened.folder / answer['text'])}: {counted(answer['tokens'], 'token')} ({machine.tokenizer.name}), "
+        f"{answer['drawn']:,} of them drawn, {machine.noise} noise{_after(answer['after'])}"
     )
     if "by" in answer:
         yield from _group_lines(answer["by"])
@@ -152,6 +174,18 @@ def text_lines_of(answer: Mapping[str, Any], opened: OpenRun) -> Iterable[str]:
         yield from token_lines(found)
     if "weight" in answer:
         yield from _figure_lines(answer, documents=len(machine.corpus))
+
+
+def _after(text: str) -> str:
+    """What the text stands after, for the end of a sentence; the end of it where it is long."""
+    near = text if len(text) <= _AFTER else f"…{text[-_AFTER:]}"
+    return f", after {near!r}" if text else ""
+
+
+def text_lines_of_total(total: Mapping[str, Any]) -> Iterable[str]:
+    """The groups of several seeds together, in words."""
+    yield f"All {counted(total['texts'], 'text')} together"
+    yield from _group_lines(total)
 
 
 def _group_lines(said: Mapping[str, Any]) -> Iterable[str]:
@@ -187,11 +221,15 @@ def _figure_lines(answer: Mapping[str, Any], *, documents: int) -> Iterable[str]
     each = answer["each_token"]
     if each["entropy_bits"] is not None:
         entropy, sources, owed = each["entropy_bits"], each["effective_sources"], each["top_document_share"]
+        mostly = (
+            f"; {percent(owed['mean'])} owed to one document on average, and {each['mostly_one_document']:,} of "
+            f"{answer['drawn']:,} owe it more than half"
+        )
         yield (
             f"Tokens that were drawn: entropy median {entropy['median']:.2f}, mean {entropy['mean']:.2f} bits; "
-            f"effective sources median {sources['median']:,.1f}, most {sources['most']:,.1f}; "
-            f"{percent(owed['mean'])} owed to one document on average, and {each['mostly_one_document']:,} of "
-            f"{answer['drawn']:,} owe it more than half"
+            f"effective sources median {sources['median']:,.1f}, most {sources['most']:,.1f}"
+            # Where there is one document, all is owed to it.
+            f"{mostly if documents > 1 else ''}"
         )
     yield from _match_lines(answer["match"])
 

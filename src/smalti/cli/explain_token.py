@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -17,8 +18,11 @@ from smalti.receipts.text.proof import ExactToken, TextPlace, exact_token
 # Characters of a document that are shown on both sides of a place.
 _AROUND = 40
 
+# Longer fractions are not spelled out in words.
+_MOST_DIGITS = 200
+
 _TIERS = {
-    "fraction": "the machine's float64 is this fraction, rounded",
+    "fraction": "the machine's float64 is this fraction, within the roundings of its sums",
     "bitwise": "what stands on the known sides moves the fraction to the machine's float64, and it is divided as the "
     "fraction is",
 }
@@ -121,9 +125,12 @@ def token_lines(said: Mapping[str, Any]) -> Iterable[str]:
             for place in said["places"]
         ]
     )
+    exactly = said["mixture_exactly"]
+    if len(exactly) > _MOST_DIGITS:
+        exactly = f"a fraction of {len(exactly) - 1:,} digits (--json has them)"
     yield (
-        f"Proof: the weights of {counted(len(documents), 'document')} and of the prior sum to "
-        f"{said['mixture_exactly']}, exactly what the counts give the token: {said['mixture']!r}"
+        f"Proof: the weights of {counted(len(documents), 'document')} and of the prior sum to {exactly}, exactly what "
+        f"the counts give the token: {said['mixture']!r}"
     )
     yield f"  the machine's posterior is {said['posterior']!r}: {_TIERS[said['tier']]}"
 
@@ -150,4 +157,5 @@ def _place(receipt: TextReceipt, found: ExactToken, place: TextPlace) -> dict[st
 
 
 def _exactly(value: Fraction) -> str:
-    return f"{value.numerator}/{value.denominator}"
+    # (Python writes whole numbers of up to 4,300 digits, and decimals of any length.)
+    return f"{Decimal(value.numerator):f}/{Decimal(value.denominator):f}"

@@ -37,7 +37,8 @@ def exit_code_of(error: BaseException) -> int:
         The exit code.
     """
     # Typer itself meets a broken pipe inside a command by leaving.
-    if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+    left = isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError)
+    if isinstance(error, BrokenPipeError) or left:
         drop_output()
         return READER_GONE
     if isinstance(error, SystemExit):
@@ -62,7 +63,10 @@ def _told(error: BaseException) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return "stopped; nothing was left half written", INTERRUPTED
     if isinstance(error, MemoryError):
-        return "memory is too small for this: use smaller or fewer pictures, or fewer seeds at a time (--batch)", 1
+        return (
+            "memory is too small for this: use smaller or fewer pictures or texts, or fewer seeds at a time (--batch)",
+            1,
+        )
     if isinstance(error, OSError):
         place = f"'{os.fsdecode(error.filename)}'" if isinstance(error.filename, str | bytes) else "a file or stream"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

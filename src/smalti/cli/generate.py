@@ -33,16 +33,7 @@ _OF_TEXTS = (
 
 def generate(
     context: typer.Context,
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE",
-            help="Pictures: a folder (its sub-folders are labels), one picture, an .npz file. Texts: a folder, one "
-            "text file, a .jsonl file with a field text. A corpus store of either. Or built in: digits, photo, "
-            "python-manual.",
-            show_default=False,
-        ),
-    ],
+    source: opt.SourceArgument,
     out: Annotated[
         Path,
         typer.Option(

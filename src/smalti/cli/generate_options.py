@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -155,6 +157,14 @@ def read_radius(text: str | None) -> int | tuple[int, int] | None:
     return (radii[0], radii[1]) if len(set(radii)) == 2 else radii[0]
 
 
+def other_tokens(file: str | Path, settings: Mapping[str, Any], tokens: str | None) -> tuple[str, ...]:
+    """A note where settings of a file are used for texts that are cut in another way than those they were found for."""
+    found = settings.get("tokens", "characters")
+    if tokens is None or tokens == found:
+        return ()
+    return (f"the settings of '{shown(Path(file))}' were found for {found}, and are used for {tokens}",)
+
+
 def read_similar(text: str | None) -> str | RateTable | None:
     """Which tokens are alike: a name, or the table that a file holds; None: the machine's own.
 
@@ -176,7 +186,7 @@ def read_gaps(text: str) -> list[str | int]:
         UsageError: a bracket that is neither a gap nor doubled, or no gap.
     """
     parts: list[str | int] = []
-    for found in re.finditer(r"\[\[|\[([0-9]{1,7})\]|\[|[^\[]+", text):
+    for found in re.finditer(r"\[\[|\[([0-9]{1,18})\]|\[|[^\[]+", text):
         word = found[0]
         if found[1] is not None:
             parts.append(int(found[1]))
@@ -230,10 +240,12 @@ def template_of(
     row = _encoded(tokenizer, after)
     context = len(row)
     gaps = [part for part in parts if isinstance(part, int)]
-    for part in parts:
-        row += [MASK] * part if isinstance(part, int) else _encoded(tokenizer, part)
-        if len(row) > MOST_TOKENS:
-            raise UsageError(f"a text may have {MOST_TOKENS:,} tokens, and this one would have more: ask for less")
+    pieces = [part if isinstance(part, int) else _encoded(tokenizer, part) for part in parts]
+    # Before a row of any length is made.
+    if context + sum(piece if isinstance(piece, int) else len(piece) for piece in pieces) > MOST_TOKENS:
+        raise UsageError(f"a text may have {MOST_TOKENS:,} tokens, and this one would have more: ask for less")
+    for piece in pieces:
+        row += [MASK] * piece if isinstance(piece, int) else piece
     return Template(tuple(row), tuple(gaps), context)
 
 

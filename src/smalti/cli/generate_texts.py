@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from smalti.calibration.text import read_text_settings
-from smalti.cli.generate_options import DEFAULT_TOP_P, beginning, read_radius, read_similar, template_of
+from smalti.cli.generate_options import DEFAULT_TOP_P, beginning, other_tokens, read_radius, read_similar, template_of
 from smalti.cli.holders import remember_use
 from smalti.cli.sources import check_outside
-from smalti.cli.terminal import columns, one_line, say, tell_notes, took
+from smalti.cli.terminal import columns, counted, one_line, say, tell_notes, took
 from smalti.corpus.decode import shown
 from smalti.corpus.sources import open_text, place_of
 from smalti.errors import InputError, UsageError
@@ -120,9 +120,9 @@ def tell_texts(folder: Path, made: MadeTexts, *, seconds: float) -> None:
         tell_lines(text)
         say("")
     say(
-        f"{_number(len(request.seeds), 'text')} of {_number(len(request.template) - request.context, 'token')} "
-        f"({machine.tokenizer.name}) from {_number(len(machine.corpus), 'document')} of "
-        f"{machine.corpus.characters:,} characters in all, {machine.noise} noise, radius {_radius(machine)}, "
+        f"{counted(len(request.seeds), 'text')} of {counted(len(request.template) - request.context, 'token')} "
+        f"({machine.tokenizer.name}) from {counted(len(machine.corpus), 'document')} of "
+        f"{counted(machine.corpus.characters, 'character')} in all, {machine.noise} noise, radius {_radius(machine)}, "
         f"{took(seconds)}"
     )
     say(columns(text_paths(folder, request.seeds)))
@@ -170,7 +170,10 @@ def text_paths(folder: Path, seeds: tuple[int, ...]) -> list[tuple[str, str]]:
 
 def _machine_settings(order: TextOrder) -> dict[str, Any]:
     """Arguments for the machine: those of a file of settings, and the options, which come first."""
-    given = {} if order.settings is None else read_text_settings(Path(order.settings))
+    given = {}
+    if order.settings is not None:
+        given = read_text_settings(Path(order.settings))
+        tell_notes(other_tokens(order.settings, given, order.tokens))
     radius = read_radius(order.radius)
     options = {
         "tokens": order.tokens,
@@ -196,8 +199,8 @@ def _notes(machine: TextMachine, gaps: Sequence[int]) -> tuple[str, ...]:
     longest = int(machine.symbols.lengths.max())
     if max(gaps) > longest:
         notes.append(
-            f"a gap of {max(gaps):,} tokens is longer than every document (the longest has {longest:,}): what is "
-            "written there is pieced together"
+            f"{max(gaps):,} tokens in a row are to be written, and the longest document has {longest:,}: no document "
+            "can give them all"
         )
     if machine.vocabulary == 1:
         notes.append("the corpus has only one token, so that there is one text of each length")
@@ -209,7 +212,7 @@ def _notes(machine: TextMachine, gaps: Sequence[int]) -> tuple[str, ...]:
 def _likeness_notes(machine: TextMachine) -> list[str]:
     """What a person should know of which tokens turn into which."""
     alone = int((machine.jumps.near.diagonal() == 1.0).sum())
-    many = f"{alone:,} of {_number(machine.vocabulary, 'token')}"
+    many = f"{alone:,} of {counted(machine.vocabulary, 'token')}"
     notes = (
         [f"{many} {'is' if alone == 1 else 'are'} like no other: noise turns them into any token alike"]
         if alone
@@ -219,15 +222,10 @@ def _likeness_notes(machine: TextMachine) -> list[str]:
         known = {machine.tokenizer.decode([symbol]) for symbol in range(machine.vocabulary)}
         unknown = [name for name in machine.table.tokens if name not in known]
         if unknown:
-            notes.append(
-                f"the texts do not have {_number(len(unknown), 'token')} of the table of rates: {unknown[0]!r}"
-            )
+            which = repr(unknown[0]) if len(unknown) == 1 else f"{len(unknown):,} tokens such as {unknown[0]!r}"
+            notes.append(f"the texts do not have {which} of the table of rates")
     return notes
 
 
 def _radius(machine: TextMachine) -> str:
     return "..".join(map(str, machine.radius)) if isinstance(machine.radius, tuple) else str(machine.radius)
-
-
-def _number(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"

@@ -22,6 +22,9 @@ def check_options(context: typer.Context, wrong: Iterable[str], kind: CorpusKind
         where = context.get_parameter_source(name)
         if where is not None and where.name != "DEFAULT":
             other = "texts" if kind == "pictures" else "pictures"
+            # A folder of texts with a picture among them is taken for one of pictures.
+            instead = ", or add --text to use the folder's texts" if other == "texts" and Path(source).is_dir() else ""
             raise UsageError(
                 f"--{name.replace('_', '-')} is for {other}, and '{shown(Path(source))}' holds {kind}: leave it out"
+                f"{instead}"
             )

@@ -15,14 +15,14 @@ from typing import Annotated, Any
 
 import typer
 
+from smalti.corpus.tokens import TOKENS
 from smalti.engine import native
 from smalti.errors import UsageError
 from smalti.machines import MACHINES, Machine
 from smalti.noise import SCHEDULES
 
 PICTURES_IN, PICTURES_OUT, MACHINE, RUNNING = "Pictures in", "Pictures out", "Machine", "Running"
-LEDGER = "Ledger"
-RUN = "Run"
+LEDGER, RUN, RESULT, GOES = "Ledger", "Run", "Result", "What goes"
 
 MOST_SEEDS = 100_000
 """Most seeds of one run: a trace holds all steps of all of them."""
@@ -37,8 +37,8 @@ SourceArgument = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="Folder of pictures (its sub-folders are labels), one picture, an .npz file, a corpus store, or built in: "
-        "digits, photo.",
+        help="Pictures: a folder (its sub-folders are labels), one picture, an .npz file. Texts: a folder, one text "
+        "file, a .jsonl file with a field text. A corpus store of either. Or built in: digits, photo, python-manual.",
         show_default=False,
     ),
 ]
@@ -71,7 +71,7 @@ RunSourceOption = Annotated[
         "--source",
         metavar="PATH",
         help="Where the pictures or texts are now. Default: where they were.",
-        panel=PICTURES_IN,
+        panel=RUN,
     ),
 ]
 LedgerOption = Annotated[
@@ -102,6 +102,24 @@ ThreadsOption = Annotated[
         max=1024,
         help="Threads; changes speed, never a byte. Default: SMALTI_THREADS, or all processors.",
         panel=RUNNING,
+    ),
+]
+TextTokensOption = Annotated[
+    str | None,
+    option(
+        "--tokens",
+        metavar="NAME",
+        help=f"How texts are cut: {', '.join(TOKENS)}. Default: that of the settings, or characters.",
+        panel=MACHINE,
+    ),
+]
+TextSettingsOption = Annotated[
+    Path | None,
+    option(
+        "--settings",
+        metavar="FILE",
+        help="Settings of the machine, a .json file from calibrate.",
+        panel=MACHINE,
     ),
 ]
 JsonOption = Annotated[

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from smalti.calibration.text import read_text_settings
 from smalti.cli import options as opt
+from smalti.cli.generate_options import other_tokens
 from smalti.cli.terminal import one_line, progress, say, say_json, tell_notes, took
 from smalti.corpus.sources import open_text
 from smalti.corpus.text import TextCorpus
-from smalti.corpus.tokens import TOKENS
 from smalti.errors import UsageError
 from smalti.machines.text import TextMachine
 from smalti.machines.text_score import Order, TextScore, TotalScore, copies_of, score_documents, total_score
@@ -44,26 +43,8 @@ def score(
             "--corpus", metavar="SOURCE", help="The texts it is judged by; the same kinds.", show_default=False
         ),
     ],
-    tokens: Annotated[
-        str | None,
-        typer.Option(
-            "--tokens",
-            metavar="NAME",
-            help=f"How texts are cut: {', '.join(TOKENS)}. Default: that of the settings, or characters.",
-            rich_help_panel=opt.MACHINE,
-            show_default=False,
-        ),
-    ] = None,
-    settings: Annotated[
-        Path | None,
-        typer.Option(
-            "--settings",
-            metavar="FILE",
-            help="Settings of the machine, a .json file from calibrate.",
-            rich_help_panel=opt.MACHINE,
-            show_default=False,
-        ),
-    ] = None,
+    tokens: opt.TextTokensOption = None,
+    settings: opt.TextSettingsOption = None,
     order: Annotated[
         str, typer.Option("--order", metavar="NAME", help=f"One of {', '.join(_ORDERS)}.", rich_help_panel=opt.RUNNING)
     ] = "both",
@@ -82,11 +63,10 @@ def score(
     ] = 0,
     leave_out: Annotated[
         bool,
-        typer.Option(
+        opt.option(
             "--leave-out",
             help="Leave a document that the corpus holds too out of it while it is scored.",
-            rich_help_panel=opt.RUNNING,
-            show_default=False,
+            panel=opt.RUNNING,
         ),
     ] = False,
     threads: opt.ThreadsOption = None,
@@ -96,7 +76,10 @@ def score(
     if order not in _ORDERS:
         raise UsageError(f"there is no order of scoring called {order!r}: choose one of {', '.join(_ORDERS)}")
     count = _read_samples(samples)
-    given: dict[str, Any] = {} if settings is None else read_text_settings(settings)
+    given: dict[str, Any] = {}
+    if settings is not None:
+        given = read_text_settings(settings)
+        tell_notes(other_tokens(settings, given, tokens))
     if tokens is not None:
         given["tokens"] = tokens
     started = time.monotonic()
@@ -104,10 +87,11 @@ def score(
         texts, known = open_text(text), open_text(corpus)
         tell_notes((*texts.notes, *known.notes))
         machine = TextMachine(known, **given)
-        _check(machine, texts, leave_out=leave_out)
+        whole = _check(machine, texts, leave_out=leave_out)
+        looked_at = whole if count is None else min(count, whole)
         found: dict[Order, tuple[TextScore, ...]] = {}
         for each in _ORDERS[order]:
-            with progress().task(f"scoring, {_NAMES[each]}", 1000) as task:
+            with progress().task(f"scoring, {_NAMES[each]}", looked_at) as task:
                 found[each] = score_documents(
                     machine,
                     texts,
@@ -115,7 +99,7 @@ def score(
                     samples=count,
                     seed=seed,
                     leave_out=leave_out,
-                    tick=lambda share, task=task: task.advance(share * 1000),
+                    tick=lambda share, task=task: task.advance(share * looked_at),
                 )
     seconds = time.monotonic() - started
     if as_json:
@@ -134,10 +118,14 @@ def _read_samples(text: str) -> int | None:
     return int(text)
 
 
-def _check(machine: TextMachine, texts: TextCorpus, *, leave_out: bool) -> None:
-    """Refuses what cannot be scored before the work begins, and tells of copies."""
-    for text in texts.documents:
-        machine.tokenizer.encode(text)
+def _check(machine: TextMachine, texts: TextCorpus, *, leave_out: bool) -> int:
+    """Refuses what cannot be scored before the work begins, tells of copies, and counts the tokens."""
+    whole = 0
+    for text, name in zip(texts.documents, texts.names, strict=True):
+        try:
+            whole += len(machine.tokenizer.encode(text))
+        except UsageError as error:
+            raise UsageError(f"'{name}': {error}") from error
     known = set(machine.corpus.ids)
     there = [(own, name) for own, name in zip(texts.ids, texts.names, strict=True) if own in known]
     if leave_out:
@@ -148,6 +136,7 @@ def _check(machine: TextMachine, texts: TextCorpus, *, leave_out: bool) -> None:
         tell_notes(
             [f"the corpus holds {which} word for word, so the score is that of a copy: --leave-out takes it out"]
         )
+    return whole
 
 
 def _record(

@@ -66,15 +66,15 @@ def named(source: str) -> str:
 
 
 def check_outside(out: Path, source: str) -> None:
-    """Refuses a folder for pictures that lies in the folder `source`, where they would be taken for pictures of it.
+    """Refuses a folder for results that lies in the folder `source`, where they would be taken for a part of it.
 
     Raises:
         UsageError: it does.
     """
     if Path(source).is_dir() and out.absolute().resolve().is_relative_to(Path(source).resolve()):
         raise UsageError(
-            f"'{shown(out)}' lies in the source '{shown(Path(source))}', and its files would be taken for pictures of "
-            "the source next time: choose a folder outside"
+            f"'{shown(out)}' lies in the source '{shown(Path(source))}', and its files would be taken for a part "
+            "of it next time: choose a folder outside"
         )
 
 

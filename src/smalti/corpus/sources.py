@@ -34,7 +34,8 @@ def kind_of(source: str, *, text: bool = False) -> CorpusKind:
     holds no NUL. A folder in which, or below which, there is a picture is a folder of pictures, whatever lies beside
     it; `text` makes it one of texts.
 
-    Raises `InputError` if there is nothing of that name, `UsageError` for `text` of what can only be pictures.
+    Raises `InputError` if there is nothing of that name or a folder holds neither, `UsageError` for `text` of what can
+    only be pictures.
     """
     if source in BUILTIN_TEXT:
         return "texts"
@@ -138,7 +139,7 @@ def _of_file(path: Path) -> CorpusKind | None:
 
 
 def _of_folder(folder: Path) -> CorpusKind:
-    found: CorpusKind = "pictures"  # of a folder without either, the words for pictures are those to read
+    found: CorpusKind | None = None
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
@@ -149,4 +150,9 @@ def _of_folder(folder: Path) -> CorpusKind:
             if kind == "pictures":
                 return kind
             found = kind or found
+    if found is None:
+        raise InputError(
+            f"'{shown(folder)}' holds neither pictures nor texts that can be read (hidden files do not count): put at "
+            "least one into it."
+        )
     return found

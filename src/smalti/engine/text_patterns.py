@@ -215,18 +215,9 @@ def _pairs(corpus: TokenCorpus, distances: int, threads: int | None) -> Counts:
 
 
 @lru_cache(maxsize=1024)
-def _agreeing(near: tuple[int, ...], ladder: Ladder) -> Counts:
-    """Whether each pattern meets the first k rungs, 0 or 1, (rungs + 1, 2^n)."""
-    patterns = np.arange(2 ** len(near))
-    rungs = [sum(1 << near.index(d) for d in rung if d in near) for rung in ladder]
-    wanted = np.bitwise_or.accumulate(np.array([0, *rungs]))[:, None]
-    return (patterns & wanted == wanted).astype(np.int64)
-
-
-@lru_cache(maxsize=1024)
 def _weights(near: tuple[int, ...], scores: Matches) -> tuple[Counts, Counts, Counts]:
-    """The highest place T of each pattern (2^n,); the halves of its weight by their place, from -2 on, and what the
-    entropy needs of them, both (2^n, 3 + largest T).
+    """The place T of each pattern's weight, its halves at T and T - 1, and what the entropy needs of these: (2^n,),
+    (2^n, 2), (2^n, 2).
     """
     radius = len(scores.values) // 2
     patterns = np.arange(2 ** len(near))
@@ -235,53 +226,64 @@ def _weights(near: tuple[int, ...], scores: Matches) -> tuple[Counts, Counts, Co
         if abs(d) <= radius:
             score += scores.values[radius + d] * (patterns >> bit & 1)
     place, weight, log2 = integer_weights(score, scores.span)
-    halves = np.zeros((len(patterns), SLICES + int(place.max())), np.int64)
-    spreads = np.zeros_like(halves)
-    for at, half, above in (
-        (place, weight >> SLICE_BITS, log2),
-        (place - 1, weight % 2**SLICE_BITS, log2 + SLICE_BITS * 4096),
-    ):
-        halves[patterns, SLICES - 1 + at] = half
-        spreads[patterns, SLICES - 1 + at] = half * above
-    return place, halves, spreads
+    halves = np.stack([weight >> SLICE_BITS, weight % 2**SLICE_BITS], axis=1)
+    return place, halves, halves * np.stack([log2, log2 + SLICE_BITS * 4096], axis=1)
+
+
+def _sliced(place: Counts, halves: Counts, top: int) -> Counts:
+    """Halves of weights in the three slices that end at a place, (2^n, 3)."""
+    at = top - (SLICES - 1) + np.arange(SLICES)
+    upper, lower = (np.where((place - k)[:, None] == at, halves[:, k : k + 1], 0) for k in (0, 1))
+    return upper + lower
 
 
 def _depths(counts: Counts, layout: _Layout, ladder: Ladder) -> Counts:
     """Counts (G, rungs + 1, V) as `text.depths` has them."""
-    own, beyond = _split(counts, layout)
-    out = _agreeing(layout.near, ladder) @ own
+    own, beyond = _parts(counts, layout)
+    # Places that agree with all near symbols, by the least number of far ones that they agree with too, from 1 on.
+    from_on = beyond[:, ::-1].cumsum(axis=1)[:, ::-1]
+    further = from_on[:, 0] if layout.far else np.int64(0)
+    out = np.empty((len(counts), len(ladder) + 1, counts.shape[2]), np.int64)
+    out[:, 0] = own.sum(axis=1) + further
+    patterns = np.arange(own.shape[1])
     known = set(layout.far)
     met = 0
     for k, rung in enumerate(ladder, 1):
+        wanted = sum(1 << layout.near.index(d) for d in rung if d in layout.near)
+        kept = np.flatnonzero(patterns & wanted == wanted)
         met += len(known.intersection(rung))
         if met:
-            out[:, k] = beyond[:, met - 1 :].sum(axis=1)
+            out[:, k] = from_on[:, met - 1]
+        elif len(kept) == len(patterns):
+            out[:, k] = out[:, k - 1]
+        else:
+            own, patterns = own[:, kept], patterns[kept]
+            out[:, k] = own.sum(axis=1) + further
     return out
 
 
-def _split(counts: Counts, layout: _Layout) -> tuple[Counts, Counts]:
-    """Places of each pattern (G, 2^n, V), and how many of those that agree with all near symbols agree with exactly so
-    many far ones, from 1 on.
+def _parts(counts: Counts, layout: _Layout) -> tuple[Counts, Counts]:
+    """Places of each pattern that go on no further, (G, 2^n, V), and how many of those that agree with all near symbols
+    agree with exactly so many far ones, from 1 on.
     """
-    own, beyond = counts[:, : 2 ** len(layout.near)], counts[:, 2**NEAR : 2**NEAR + len(layout.far)]
-    if layout.far:
-        own = own.copy()
-        own[:, -1] += beyond.sum(axis=1)
-    return own, beyond
+    return counts[:, : 2 ** len(layout.near)], counts[:, 2**NEAR : 2**NEAR + len(layout.far)]
 
 
 def _sums(counts: Counts, layout: _Layout, scores: Matches, spread: bool) -> tuple[NDArray[np.int64], Counts]:
     """Highest places (G,) and slices (G, 1 + V (+ 1), 3) as `text.sums` has them."""
-    own, _ = _split(counts, layout)
+    own, beyond = _parts(counts, layout)
+    if layout.far:
+        own = own.copy()
+        own[:, -1] += beyond.sum(axis=1)
     of_all = own.sum(axis=2)
     at, halves, spreads = _weights(layout.near, scores)
     place = np.where(of_all > 0, at, NO_PLACE).max(axis=1)
     slices = np.zeros((len(own), 1 + own.shape[2] + spread, SLICES), np.int64)
     for top in np.unique(place[place != NO_PLACE]).tolist():
         sites = np.flatnonzero(place == top)
-        kept = slice(top, top + SLICES)
-        slices[sites, 0] = of_all[sites] @ halves[:, kept]
-        slices[sites, 1 : 1 + own.shape[2]] = own[sites].transpose(0, 2, 1) @ halves[:, kept]
+        near_top = _sliced(at, halves, top)
+        slices[sites, 0] = of_all[sites] @ near_top
+        slices[sites, 1 : 1 + own.shape[2]] = own[sites].transpose(0, 2, 1) @ near_top
         if spread:
-            slices[sites, -1] = of_all[sites] @ spreads[:, kept]
+            slices[sites, -1] = of_all[sites] @ _sliced(at, spreads, top)
     return place, slices

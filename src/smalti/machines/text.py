@@ -19,30 +19,20 @@ symbols that are kept, it is the first + v (the second - the first), rounded.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smalti.corpus.text import TextCorpus
 from smalti.corpus.tokens import TokenCorpus, Tokenizer, tokenizer_for
-from smalti.engine import text
-from smalti.engine.text_patterns import ask
-from smalti.engine.text_posterior import BackOff, TextPosterior, TextSources, effective
-from smalti.engine.text_query import LADDERS, Matches, TextQuery, hybrid, substitutions, windows_of
+from smalti.engine.text_posterior import BackOff, TextPosterior, effective
+from smalti.engine.text_query import LADDERS, TextQuery, windows_of
 from smalti.errors import InputError, UsageError
-from smalti.machines.text_mixture import Mixture, with_sides
-from smalti.machines.text_parts import (
-    BackOffPart,
-    Part,
-    back_off_part,
-    kernel_part,
-    ratio_of,
-    sum_of,
-    uniform_part,
-)
+from smalti.machines.text_assembly import kernels_of, mixture_of
+from smalti.machines.text_parts import Part
 from smalti.noise.discrete import uniform_reverse, uniform_split
 from smalti.noise.similar import BLOSUM62, SIMILAR, RateTable, contexts
 from smalti.noise.structured import JumpNoise, check_jump, check_tokens, stochastic
@@ -50,7 +40,13 @@ from smalti.noise.structured import JumpNoise, check_jump, check_tokens, stochas
 Noise: TypeAlias = Literal["mask", "hybrid", "uniform", "structured"]
 TextReport: TypeAlias = Literal["effective_sources", "sources"]
 
-NOISES: tuple[Noise, ...] = ("mask", "hybrid", "uniform", "structured")
+Centre: TypeAlias = Literal["leave-one-out", "included"]
+
+NOISES: tuple[Noise, ...] = get_args(Noise)
+CENTRES: tuple[Centre, ...] = get_args(Centre)
+MOST_RADIUS = 9_999
+"""Most tokens that a window reaches on each side: gaps between documents are as wide."""
+
 Tick = Callable[[float], None]
 Floats = NDArray[np.float64]
 
@@ -76,7 +72,8 @@ class TextMachine:
         back_off_radius: how far the ladder of back-off reaches.
         beta, discount: how back-off hands on (`BackOff`).
         ladders: how windows grow, one or more of `engine.text_query.LADDERS`; a name that comes twice counts twice.
-        centre: under uniform and structured noise, whether the symbol at the site itself is left out or counts too.
+        centre: under uniform and structured noise, whether the symbol at the site itself is left out, as exact steps
+            back want it, or "included".
         similar: under structured noise, which symbols turn into each other: "contexts", "blosum62", or a table of rates
             (`smalti.noise.similar`).
         jump: under structured noise, the share of jumps that go to any symbol (`smalti.noise.structured`).
@@ -97,7 +94,7 @@ class TextMachine:
     beta: float = field(default=2.0, kw_only=True)
     discount: float = field(default=0.7, kw_only=True)
     ladders: tuple[str, ...] = field(default=("left-first", "right-first", "left", "right"), kw_only=True)
-    centre: Literal["leave-one-out", "included"] = field(default="leave-one-out", kw_only=True)
+    centre: Centre = field(default="leave-one-out", kw_only=True)
     similar: str | RateTable = field(default="contexts", kw_only=True)
     jump: float = field(default=0.5, kw_only=True)
     symbols: TokenCorpus = field(init=False)
@@ -105,15 +102,21 @@ class TextMachine:
     def __post_init__(self) -> None:
         if self.noise not in NOISES:
             raise UsageError(f"there is no noise {self.noise!r}: choose one of {', '.join(NOISES)}")
-        if len(self._radii) != 2 or min(*self._radii, self.back_off_radius) < 1:
-            raise UsageError("a window needs a radius of at least 1 token, or two of them to go from and to")
+        reaches = (*self._radii, self.back_off_radius)
+        if len(self._radii) != 2 or not 1 <= min(reaches) <= max(reaches) <= MOST_RADIUS:
+            raise UsageError(
+                f"a window needs a radius of at least 1 token and at most {MOST_RADIUS:,}, or two of them to go from "
+                "and to"
+            )
+        if self.centre not in CENTRES:
+            raise UsageError(f"there is no centre {self.centre!r}: choose one of {', '.join(CENTRES)}")
         if not 0.0 <= self.mixture <= 1.0:
             raise UsageError(f"a mixture of {self.mixture:g} has no meaning: give the share of back-off, 0 to 1")
         if not (0.0 <= self.pair < 1.0 and 0.0 <= self.caution < 1.0):
             raise UsageError(
                 f"a pair of {self.pair:g} and a caution of {self.caution:g} mean nothing: give 0 to below 1"
             )
-        self._kernels(self._radii[0])
+        kernels_of(self.kappa, self.gamma, max(self._radii))
         if not self.ladders or set(self.ladders) - set(LADDERS):
             raise UsageError(f"ladders {self.ladders!r} have no meaning: choose some of {', '.join(LADDERS)}")
         BackOff(self.beta, self.discount)
@@ -235,13 +238,15 @@ class TextMachine:
         radius = self._radius_of(state, keep, visible)
         query = self._query(state, wanted, exclude)
         how = {"threads": threads, "tick": tick}
-        mixture = self._mixture(query, radius, keep, matrix, "effective_sources" in report, how)
+        mixture = mixture_of(
+            self, query, radius=radius, keep=keep, matrix=matrix, spread="effective_sources" in report, how=how
+        )
         sources = effective_sources = None
         if "effective_sources" in report:
             effective_sources = effective(mixture.entropy)
         if "sources" in report:
             symbols = np.full(len(wanted), -1, np.int32) if of is None else np.asarray(of, np.int32)
-            sources = self._sources(mixture, symbols, top)
+            sources = mixture.sources(self.symbols, self.reach, symbols, top)
         # All ladders end in the whole corpus; the longest one says how far back-off went.
         return TextPosterior(
             sites=wanted,
@@ -274,14 +279,14 @@ class TextMachine:
         radii = np.broadcast_to(self.radius_at(visible), len(windows))
         how = {"threads": threads}
         if made is not None and (radii == radii[0]).all():
-            return self._mixture(query, int(radii[0]), None, None, False, how, made).probabilities
+            return mixture_of(self, query, radius=int(radii[0]), how=how, made=made).probabilities
         found = np.empty((len(windows), self.vocabulary))
         step = max(1, _LADDER_NUMBERS // ((2 * self.reach + 1) * self.vocabulary))
         for radius in np.unique(radii).tolist():
             of_radius = np.flatnonzero(radii == radius)
             for begin in range(0, len(of_radius), step):
                 rows = of_radius[begin : begin + step]
-                found[rows] = self._mixture(query.chosen(rows), radius, None, None, False, how).probabilities
+                found[rows] = mixture_of(self, query.chosen(rows), radius=radius, how=how).probabilities
         return found
 
     def document_weights(
@@ -311,7 +316,9 @@ class TextMachine:
         step = max(1, _DOCUMENT_NUMBERS // len(self.corpus))
         for begin in range(0, len(wanted), step):
             end = min(begin + step, len(wanted))
-            mixture = self._mixture(query.sites(begin, end), radius, keep, matrix, False, {"threads": threads})
+            mixture = mixture_of(
+                self, query.sites(begin, end), radius=radius, keep=keep, matrix=matrix, how={"threads": threads}
+            )
             yield from zip(range(begin, end), mixture.documents(symbols[begin:end], threads), strict=True)
 
     def _matrix(self, keep: float | None, matrix: Floats | None) -> Floats | None:
@@ -332,104 +339,6 @@ class TextMachine:
             visible = keep if self.noise in ("uniform", "structured") else float((state >= 0).sum() / len(state))
         # A matrix says nothing of the time.
         return int(self.radius_at(1.0 if visible is None else visible))
-
-    def _kernels(self, radius: int) -> tuple[Matches, ...]:
-        """What matches are worth under hybrid noise."""
-        kappa, gamma = np.atleast_1d(self.kappa).tolist(), np.atleast_1d(self.gamma).tolist()
-        if len(kappa) != len(gamma) or not kappa:
-            raise UsageError(
-                f"{len(kappa)} kappas and {len(gamma)} gammas have no meaning: give one of each per kernel"
-            )
-        return tuple(hybrid(radius, k, g) for k, g in zip(kappa, gamma, strict=True))
-
-    def _mixture(
-        self,
-        query: TextQuery,
-        radius: int,
-        keep: float | None,
-        matrix: Floats | None,
-        spread: bool,
-        how: dict[str, Any],
-        made: dict[Hashable, Part] | None = None,
-    ) -> Mixture:
-        """What the posterior is made of; windows reach as far as the machine."""
-        everything = np.ones(len(query.windows))
-        made = {} if made is None else made
-        near = query.within(radius)
-        if self.noise == "uniform":
-            assert keep is not None
-            return Mixture((uniform_part(near, ratio_of(keep, self.vocabulary), everything, how),))
-        if self.noise == "structured":
-            assert matrix is not None
-            scores = substitutions(matrix, radius + 1)
-            sums = text.sums(near, scores, spread=spread, **how)
-            return Mixture((kernel_part(near, scores, sums, everything),))
-        if self.noise == "mask":
-            self._search(near, near, (), spread, how, made)
-            return Mixture(tuple(self._back_off_parts(near, everything, made).values()))
-        kernels = self._kernels(radius) if self.mixture < 1.0 else ()
-        far = query.within(self.back_off_radius)
-        self._search(query, far, kernels, spread, how, made)
-        share = (1.0 - self.mixture) / max(len(kernels), 1) * everything
-        parts: list[Part] = [replace(made[scores], share=share) for scores in kernels]
-        if self.mixture == self.pair == self.caution == 0.0:
-            return Mixture(tuple(parts))
-        ladders = self._back_off_parts(far, self.mixture * everything, made) if self.mixture > 0.0 else {}
-        mixture = Mixture((*parts, *ladders.values()))
-        if self.pair == self.caution == 0.0:
-            return mixture
-        left, right = (
-            ladders[side] if side in ladders else self._ladder(far, side, 0.0 * everything, made)
-            for side in ("left", "right")
-        )
-        return with_sides(mixture, left, right, self.pair, self.caution)
-
-    def _search(
-        self,
-        query: TextQuery,
-        far: TextQuery,
-        kernels: tuple[Matches, ...],
-        spread: bool,
-        how: dict[str, Any],
-        made: dict[Hashable, Part],
-    ) -> None:
-        """Makes all parts that are not made yet, with as few walks as possible; ladders see the windows `far`."""
-        names = dict.fromkeys(self.ladders) if self.mixture > 0.0 or self.noise == "mask" else {}
-        if self.noise == "hybrid" and not self.pair == self.caution == 0.0:
-            names |= dict.fromkeys(("left", "right"))
-        back_off = BackOff(self.beta, self.discount)
-        scores = [one for one in dict.fromkeys(kernels) if one not in made]
-        ladders = [
-            rungs
-            for rungs in dict.fromkeys(far.rungs(LADDERS[name](far.radius)) for name in names)
-            if (rungs, back_off) not in made
-        ]
-        sums, depths = ask(query, scores, ladders, spread=spread, **how)
-        share = np.ones(len(query.windows))
-        for one, found in zip(scores, sums, strict=True):
-            made[one] = kernel_part(query.within(len(one.values) // 2), one, found, share)
-        for rungs, counts in zip(ladders, depths, strict=True):
-            made[rungs, back_off] = back_off_part(far, rungs, back_off, counts, share)
-
-    def _back_off_parts(self, query: TextQuery, share: Floats, made: dict[Hashable, Part]) -> dict[str, BackOffPart]:
-        """The parts of back-off, by ladder; ladders of which nothing is known have no say."""
-        reach = query.radius
-        speaks = {
-            name: np.where(query.heard(LADDERS[name](reach)).any(axis=1), float(self.ladders.count(name)), 0.0)
-            for name in dict.fromkeys(self.ladders)
-        }
-        voices = sum_of(speaks.values())
-        even = {name: np.full(len(share), float(self.ladders.count(name))) for name in speaks}
-        share_of = {
-            name: np.where(voices > 0, own, even[name]) / np.where(voices > 0, voices, float(len(self.ladders)))
-            for name, own in speaks.items()
-        }
-        return {name: self._ladder(query, name, share * share_of[name], made) for name in share_of}
-
-    def _ladder(self, query: TextQuery, name: str, share: Floats, made: dict[Hashable, Part]) -> BackOffPart:
-        part = made[query.rungs(LADDERS[name](query.radius)), BackOff(self.beta, self.discount)]
-        assert isinstance(part, BackOffPart)
-        return part.on(query, LADDERS[name](query.radius), share)
 
     def _checked(self, state: NDArray[np.int32]) -> NDArray[np.int32]:
         state = np.asarray(state)
@@ -463,30 +372,6 @@ class TextMachine:
         if exclude is not None:
             excluded = np.ascontiguousarray(np.broadcast_to(np.asarray(exclude, np.int64), (len(windows), 2)))
         return TextQuery(self.symbols, windows, excluded=excluded)
-
-    def _sources(self, mixture: Mixture, of: NDArray[np.int32], top: int) -> TextSources:
-        """The best places of each part, with their weight in the whole posterior."""
-        places = np.sort(np.concatenate([part.best(of, top) for part in mixture.parts], axis=1), axis=1)
-        places[:, 1:][places[:, 1:] == places[:, :-1]] = -1  # a place that several parts list
-        there = places >= 0
-        safe = np.where(there, places, self.reach)
-        symbol = self.symbols.symbols[safe].astype(np.int64)
-        around = self.symbols.symbols[safe[..., None] + np.arange(-self.reach, self.reach + 1)].astype(np.int64)
-        weight = np.where(there, mixture.weights(around, symbol), 0.0)
-        # Equal weights in order of place, which is that of document and offset.
-        order = np.lexsort((safe, -weight), axis=1)[:, :top]
-        places, symbol, there = (np.take_along_axis(a, order, 1) for a in (safe, symbol, there.astype(np.int64)))
-        weight = np.take_along_axis(weight, order, 1)
-        there = there > 0
-        document, offset = self.symbols.document_of(np.where(there, places, self.symbols.starts[0]))
-        whole = mixture.mass(of)
-        return TextSources(
-            document=np.where(there, document, -1),
-            offset=np.where(there, offset, -1),
-            symbol=np.where(there, symbol, -1),
-            weight=weight,
-            left_out=np.maximum(whole - np.cumsum(weight, axis=1)[:, -1], 0.0),
-        )
 
 
 def text_machine_from(settings: Mapping[str, Any], corpus: TextCorpus, tokenizer: Tokenizer) -> TextMachine:

@@ -28,7 +28,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from smalti.corpus.tokens import TokenCorpus
 from smalti.engine.arithmetic import exp2, log2
+from smalti.engine.text_posterior import TextSources
 from smalti.machines.text_parts import BackOffPart, Floats, Part, Symbols, sum_of
 
 
@@ -83,6 +85,31 @@ class Mixture:
         """(Q, D), the mass of each document's places that hold a symbol."""
         weights = sum_of(part.share[:, None] * part.documents(of, threads) for part in self.parts)
         return weights * self._factor_of(of)[:, None]
+
+    def sources(self, corpus: TokenCorpus, reach: int, of: Symbols, top: int) -> TextSources:
+        """The best places of each part that hold a symbol (Q,), -1 for any, with their weight in the whole posterior.
+
+        `reach` is how far windows of any part go.
+        """
+        places = np.sort(np.concatenate([part.best(of, top) for part in self.parts], axis=1), axis=1)
+        places[:, 1:][places[:, 1:] == places[:, :-1]] = -1  # a place that several parts list
+        there = places >= 0
+        safe = np.where(there, places, reach)
+        symbol = corpus.symbols[safe].astype(np.int64)
+        around = corpus.symbols[safe[..., None] + np.arange(-reach, reach + 1)].astype(np.int64)
+        weight = np.where(there, self.weights(around, symbol), 0.0)
+        # Equal weights in order of place, which is that of document and offset.
+        order = np.lexsort((safe, -weight), axis=1)[:, :top]
+        places, symbol = (np.take_along_axis(a, order, 1) for a in (safe, symbol))
+        there, weight = np.take_along_axis(there, order, 1), np.take_along_axis(weight, order, 1)
+        document, offset = corpus.document_of(np.where(there, places, corpus.starts[0]))
+        return TextSources(
+            document=np.where(there, document, -1),
+            offset=np.where(there, offset, -1),
+            symbol=np.where(there, symbol, -1),
+            weight=weight,
+            left_out=np.maximum(self.mass(of) - np.cumsum(weight, axis=1)[:, -1], 0.0),
+        )
 
     def _factor_of(self, of: Symbols) -> Floats:
         if self.factor is None:

@@ -4,13 +4,9 @@ Rates are symmetric and not negative; only their proportions in a row matter (`s
 
 - **contexts**: tokens that stand between the same neighbours are alike. With l_k(c) and r_k(c) the shares of token c
   among those that stand left and right of token k, the likeness of j and k is the geometric mean of the two
-  Bhattacharyya coefficients (Bhattacharyya 1943),
-
-      sqrt( (sum over c of sqrt(l_j(c) l_k(c))) (sum over c of sqrt(r_j(c) r_k(c))) )
-
-  and each token keeps its 6 likest, and those that keep it. Counts are integers over all documents, so the rates are a
-  function of the corpus as a set. On Shakespeare's characters vowels, capitals, stops and the ends of sentences find
-  each other;
+  Bhattacharyya coefficients (Bhattacharyya 1943), the sum over c of sqrt(l_j(c) l_k(c)) and the same of r. Each token
+  keeps its 6 likest, and those that keep it. Counts are integers over all documents, so the rates are a function of the
+  corpus as a set. On Shakespeare's characters vowels, capitals, stops and the ends of sentences find each other;
 - **blosum62**: amino acids, 2^(score / 2) with the scores of Henikoff & Henikoff 1992 (PNAS 89, 10915), which are
   half-bits of log-odds;
 - **a table** of one's own.

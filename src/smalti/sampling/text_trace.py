@@ -130,6 +130,11 @@ class TextSample:
 
         return TextReceipt(self, self.machine)
 
+    @property
+    def after(self) -> str:
+        """What stands before the text, and is no part of it."""
+        return self.tokenizer.decode(self.start[: self.context].tolist())
+
     def state(self, event: int) -> NDArray[np.int32]:
         """The row that an event was drawn from: as it was before the event's step.
 

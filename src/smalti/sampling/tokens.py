@@ -1,7 +1,7 @@
 """From masked or random tokens to a text: discrete samplers over one small protocol.
 
 A denoiser gives, for a row of tokens in which -1 is the mask, the probabilities of the clean token at the sites asked
-for. Every sampler is a generator of `TokenStep`s, each of which changes some tokens:
+for. Every sampler is a generator of steps (`TokenStep`), each of which changes some tokens:
 
     unmask   fills masked places, in an order of decoding (`smalti.sampling.orders`) until none is left
     unnoise  takes noise without masks out of a row, by exact reverse steps in which every place may change

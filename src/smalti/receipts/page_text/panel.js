@@ -72,8 +72,13 @@ function showWeight(receipt, token) {
     }),
   );
   const listed = token.likeliest.reduce((sum, [, chance]) => sum + chance, 0);
+  const { noise } = receipt.run.settings.machine;
+  // Where there are no masks, the chance is not that of the token alone.
+  const stays = ["uniform", "structured"].includes(noise)
+    ? ` Under ${noise} noise a step draws what the token is next, which may be what it was: that is the chance when drawn.`
+    : "";
   el("likeliest-note").textContent =
-    `The likeliest tokens at that step, ${percent(Math.min(1, listed))} together, before temperature and truncation; this one had ${percent(token.posterior)}.`;
+    `The likeliest tokens at that step, ${percent(Math.min(1, listed))} together, before temperature and truncation; this one had ${percent(token.posterior)}.${stays}`;
 }
 
 function showSpansHere(receipt, index) {

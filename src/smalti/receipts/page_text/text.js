@@ -29,6 +29,7 @@ function showReceipt() {
     ...(run.source ? [make("bdi", {}, run.source), ", "] : []),
     `${count(run.corpus_documents, "document")} with ${count(run.corpus_characters, "character")}`,
   );
+  showAfter(receipt);
   el("plain").textContent = receipt.text;
   el("tokens").setAttribute("aria-label", `Tokens of seed ${seed}`);
   el("unit-text").textContent = whole.format(receipt.perToken);

@@ -64,6 +64,15 @@ function buildTokens(receipt) {
   receipt.nodes = nodes;
 }
 
+// What the text was written after, and is no part of it: the end of it where it is long.
+const NEAR = 80;
+function showAfter({ after }) {
+  const letters = [...after];
+  const near = `${letters.length > NEAR ? "…" : ""}${letters.slice(-NEAR).join("")}`;
+  el("after").hidden = !after;
+  el("after").replaceChildren("The text stands after ", make("bdi", { class: "excerpt" }, near.replaceAll("\n", "↵")), ", which is no part of it.");
+}
+
 const ORIGINS = {
   given: { short: "given", long: "This token was given before the run: it was not drawn, and has no sources." },
   noise: {

@@ -43,6 +43,8 @@ class ExactPart:
         kind: for each place that holds the symbol, in order of place, which of `weights` it has. int64 (n,).
         weights: whole numbers.
         whole: what they are divided by.
+        roundings: how many, of at most 2^-53 of it each, the machine's float64 of share times probability takes; what
+            a setting as it is written and its float64 are apart counts as roundings too.
     """
 
     share: Fraction
@@ -51,6 +53,7 @@ class ExactPart:
     kind: NDArray[np.int64]
     weights: tuple[int, ...]
     whole: int
+    roundings: int
 
     def weight(self, kind: int) -> Fraction:
         """What a place of a kind has in the mixture."""
@@ -89,7 +92,8 @@ def exact_parts(
     if mixture < 1:
         settings = zip(np.atleast_1d(machine.kappa).tolist(), np.atleast_1d(machine.gamma).tolist(), strict=True)
         scored = [hybrid(radius, kappa, gamma) for kappa, gamma in settings]
-        kernels = tuple(_kernel(of, near, scores, (1 - mixture) / len(scored)) for scores in scored)
+        share = (1 - mixture) / len(scored)
+        kernels = tuple(_kernel(of, near, scores, share, math.ceil(1 / (1 - mixture))) for scores in scored)
     far = {offset: x for offset, x in known.items() if abs(offset) <= machine.back_off_radius}
     return of.held, kernels + (_ladders(of, far, machine.back_off_radius, mixture) if mixture > 0 else ())
 
@@ -103,7 +107,7 @@ class _Symbol(NamedTuple):
     symbol: int
 
 
-def _kernel(of: _Symbol, known: Known, scores: Scores, share: Fraction) -> ExactPart:
+def _kernel(of: _Symbol, known: Known, scores: Scores, share: Fraction, roundings: int = 0) -> ExactPart:
     """Weights 2^(score / unit), as whole numbers on one scale."""
     corpus, inside = of.machine.symbols, of.inside
     place = np.empty(len(inside), np.int64)
@@ -118,7 +122,9 @@ def _kernel(of: _Symbol, known: Known, scores: Scores, share: Fraction) -> Exact
     of_symbol = mass[corpus.symbols[inside] == of.symbol]
     weights, kind = np.unique(of_symbol, return_inverse=True)
     own = Fraction(_added(of_symbol), whole)
-    return ExactPart(share, own, Fraction(0), kind.astype(np.int64), tuple(weights.tolist()), whole)
+    # Two sums of three slices, and what is made of them.
+    roundings += 2 * 2 * SLICES + 4
+    return ExactPart(share, own, Fraction(0), kind.astype(np.int64), tuple(weights.tolist()), whole, roundings)
 
 
 def _scores(corpus: TokenCorpus, known: Known, places: NDArray[np.int64], scores: Scores) -> NDArray[np.int64]:
@@ -155,6 +161,8 @@ def _back_off(of: _Symbol, known: Known, ladder: Ladder, share: Fraction) -> Exa
     given: list[Fraction] = []
     handed: list[Fraction] = []
     met = np.zeros(len(held), np.int64)
+    # n - d is further from what is written where d is close to 1.
+    roundings = 8 + math.ceil(1 / (1 - discount))
     for rung in ((), *ladder):
         seen = [(offset, known[offset]) for offset in rung if offset in known]
         if rung and not seen:
@@ -169,6 +177,7 @@ def _back_off(of: _Symbol, known: Known, ladder: Ladder, share: Fraction) -> Exa
         keeps = own - min(discount, own)
         p = (keeps + rest * p) / total
         prior = rest * prior / total
+        roundings += int(np.count_nonzero(counts)) + 8
         given.append(Fraction(keeps) / own / total if own else Fraction(0))
         handed.append(rest / total)
         met += np.isin(held, here, assume_unique=True)
@@ -180,23 +189,25 @@ def _back_off(of: _Symbol, known: Known, ladder: Ladder, share: Fraction) -> Exa
     by_depth = [sum(given[: depth + 1], Fraction(0)) for depth in range(len(given))]
     whole = math.lcm(*(weight.denominator for weight in by_depth))
     weights = tuple(weight.numerator * (whole // weight.denominator) for weight in by_depth)
-    return ExactPart(share, p, prior, met - 1, weights, whole)
+    return ExactPart(share, p, prior, met - 1, weights, whole, roundings)
 
 
 def _matches(of: _Symbol, known: Known, keep: float) -> ExactPart:
     """Weights that grow by one factor with each match."""
     corpus, inside = of.machine.symbols, of.inside
     ratio = 1 + Fraction(keep) * corpus.vocabulary / (1 - Fraction(keep))
-    most = len(known)
-    powers = tuple(ratio.numerator**m * ratio.denominator ** (most - m) for m in range(most + 1))
     ones = Matches((1,) * (2 * corpus.gap + 1), 1)
-    counts = np.zeros(most + 1, np.int64)
+    counts = np.zeros(len(known) + 1, np.int64)
     for begin, end in _chunks(len(inside)):
-        counts += np.bincount(_scores(corpus, known, inside[begin:end], ones), minlength=most + 1)
+        counts += np.bincount(_scores(corpus, known, inside[begin:end], ones), minlength=len(counts))
+    most = int(np.flatnonzero(counts)[-1])
+    powers = tuple(ratio.numerator**m * ratio.denominator ** (most - m) for m in range(most + 1))
     kind = _scores(corpus, known, of.held, ones)
-    whole = sum(n * power for n, power in zip(counts.tolist(), powers, strict=True))
+    whole = sum(n * power for n, power in zip(counts[: most + 1].tolist(), powers, strict=True))
     own = sum(n * powers[m] for m, n in _how_often(kind))
-    return ExactPart(Fraction(1), Fraction(own, whole), Fraction(0), kind, powers, whole)
+    # A power is as many products of a quotient that has 5; they are added up by matches, and then by symbol.
+    roundings = 6 * most + (most + 1) + corpus.vocabulary + 4
+    return ExactPart(Fraction(1), Fraction(own, whole), Fraction(0), kind, powers, whole, roundings)
 
 
 def _as_written(number: float) -> Fraction:

@@ -5,13 +5,15 @@ distribution passes over it. What the machine gave the token before temperature 
 rounding: in the mixture of its parts (`smalti.receipts.text.exact_parts`) documents and the prior have fractions that
 sum to the token's probability there, which is found a second time, from the counts alone.
 
-Two tiers come of it. The probability of a *plain* mixture is that fraction, and the machine's float64 is within `BOUND`
-of it. Where what the sides say shifts the mixture (`smalti.machines.text_mixture`), the probability has no closed form
-but that of its roundings: it is *bitwise* the machine's. How it is divided among places is a fraction in either case.
+Two tiers come of it. The probability of a *plain* mixture is that fraction, and the machine's float64 is *certified
+within* the roundings of its sums (`bound_of`). Where what the sides say shifts the mixture
+(`smalti.machines.text_mixture`), the probability has no closed form but that of its roundings: it is *bitwise* the
+machine's. How it is divided among places is a fraction in either case.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -88,13 +90,15 @@ class ExactToken:
 
     @property
     def of_prior(self) -> Fraction:
-        """The share of the token that the prior has."""
-        return (1 - self.of_noise) * self.prior / self.probability
+        """The share of the token that the prior has: all that is not of the noise, of a token that no place holds."""
+        held = self.mixture > self.prior
+        return (1 - self.of_noise) * (min(self.prior / self.probability, Fraction(1)) if held else 1)
 
     def share(self, weight: Fraction) -> Fraction:
-        """The share of the token that a weight in the mixture is; all documents, `of_prior` and `of_noise` have 1."""
-        owned = self.mixture - self.prior
-        return (1 - self.of_noise) * (1 - self.prior / self.probability) * weight / owned if owned else Fraction(0)
+        """The share of the token that a weight in the mixture, above 0, is; all documents, `of_prior` and `of_noise`
+        have 1.
+        """
+        return (1 - self.of_noise - self.of_prior) * weight / (self.mixture - self.prior)
 
 
 def exact_token(receipt: TextReceipt, token: int, *, top: int = 8) -> ExactToken:
@@ -169,6 +173,15 @@ def exact_token(receipt: TextReceipt, token: int, *, top: int = 8) -> ExactToken
     return found
 
 
+def bound_of(parts: Sequence[ExactPart]) -> Fraction:
+    """How far the machine's float64 may be from the fraction of a plain mixture, as a share of it.
+
+    All terms are positive, so no sum has more than the roundings of its worst term and those of adding up. Doubled, for
+    what roundings do to each other.
+    """
+    return Fraction(max(part.roundings for part in parts) + len(parts), 2**52)
+
+
 def _documents(
     receipt: TextReceipt, held: NDArray[np.int64], parts: tuple[ExactPart, ...]
 ) -> tuple[tuple[int, Fraction], ...]:
@@ -215,11 +228,8 @@ def _places(
 def _confirm(found: ExactToken, parts: tuple[ExactPart, ...]) -> None:
     """Raises `SmaltiError` unless the weights sum to the probability, exactly, and that is the machine's."""
     whole = sum((weight for _, weight in found.documents), found.prior)
-    # Roundings of a sum of positive terms: some at each rung of each part, and one for each symbol that is added up.
-    rungs = sum(len(part.weights) for part in parts if part.prior) + 64
-    bound = Fraction(8 * rungs + len(found.posterior), 2**52)
     given = Fraction(float(found.posterior[found.symbol]))
-    near = found.shifted or abs(given - found.mixture) <= bound * found.mixture
+    near = found.shifted or abs(given - found.mixture) <= bound_of(parts) * found.mixture
     if whole != found.mixture or not near:
         raise SmaltiError(
             f"the weights of token {found.token} sum to {float(whole)!r}, its counts give {float(found.mixture)!r} and "

@@ -92,6 +92,7 @@ def text_record(
         "listed": listed,
         "notes": notes,
         "file": name,
+        "after": sample.after,
         "text": sample.text,
         "sha256": hashlib.sha256(sample.text.encode()).hexdigest(),
         "columns": list(corpus.columns),
