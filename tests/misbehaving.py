@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -105,7 +106,7 @@ def refusal(status: int, message: str, **headers: str) -> Act:
 
 
 @contextlib.contextmanager
-def serving(manner: Manner) -> Iterator[Server]:
+def serving(manner: Manner, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     """A server with these manners, until the block ends."""
     lock, open_now = threading.Lock(), 0
     found = Server("")
@@ -157,7 +158,9 @@ def serving(manner: Manner) -> Iterator[Server]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    found.url = f"http://127.0.0.1:{server.server_port}/v1"
+    found.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}/v1"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import time
@@ -115,6 +116,10 @@ def test_too_long(service: Service) -> None:
     found = complete(service, prompt="a" * 5000, echo=True, logprobs=0)
     assert found.error == "echo with logprobs is for prompts of at most 4,096 tokens"
     assert complete(service, prompt="a" * 5000).status == 200
+    found = complete(service, prompt="a" * 65_537, n=128)
+    assert found.error == "a prompt may have at most 65,536 tokens, and this has 65,537: send less"
+    assert (found.status, found.json["error"]["code"]) == (400, "context_length_exceeded")
+    assert complete(service, prompt="a" * 65_536).status == 200
 
 
 def test_addresses_and_methods(service: Service) -> None:
@@ -164,9 +169,89 @@ def spoken(service: Service, data: bytes) -> bytes:
 def test_a_request_without_a_length(service: Service) -> None:
     found = spoken(service, b"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert found.startswith(b"HTTP/1.1 411 ")
-    assert b"the request does not say how long it is (Content-Length)" in found
+    assert b"the request does not say once how long it is (Content-Length)" in found
     found = spoken(service, b"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -5\r\n\r\n")
     assert found.startswith(b"HTTP/1.1 411 ")
+
+
+GET = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+LAST = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+
+
+def post(body: bytes, *headers: bytes) -> bytes:
+    head = [b"POST /v1/completions HTTP/1.1", b"Host: 127.0.0.1", *headers]
+    return b"\r\n".join([*head, b"", b""]) + body
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (b"Transfer-Encoding: chunked",),
+        (b"Content-Length: 5", b"Transfer-Encoding: chunked"),
+        (b"Content-Length: 5", b"Content-Length: 6"),
+        (b"Content-Length: 5, 5",),
+    ],
+)
+def test_a_length_that_two_readers_could_read_differently(service: Service, headers: tuple[bytes, ...]) -> None:
+    """What follows must not be taken for a request."""
+    found = spoken(service, post(b"0\r\n\r\n" + GET, *headers))
+    assert found.startswith(b"HTTP/1.1 411 ")
+    assert found.count(b"HTTP/1.1 ") == 1
+
+
+def test_requests_one_behind_the_other(service: Service) -> None:
+    body = json.dumps({"model": "cats", "prompt": "the ", "max_tokens": 3}).encode()
+    one = post(body, b"Content-Length: %d" % len(body))
+    assert spoken(service, one + GET + post(b"{}", b"Content-Length: 2") + one + LAST).count(b"HTTP/1.1 200 ") == 4
+
+
+def test_a_body_that_nobody_reads_is_no_request(service: Service) -> None:
+    with_body = GET.replace(b"\r\n\r\n", b"\r\nContent-Length: %d\r\n\r\n" % len(LAST))
+    found = spoken(service, with_body + LAST)
+    assert (found.count(b"HTTP/1.1 "), found.count(b"Connection: close")) == (1, 1)
+
+
+def test_head_is_get_without_a_body(service: Service) -> None:
+    for path in ("/health", "/v1/models", "/nothing"):
+        got, told = ask(service, path), ask(service, path, method="HEAD")
+        assert (told.status, told.body) == (got.status, b"")
+        assert told.headers["content-length"] == str(len(got.body))
+    # The next request on the same connection finds its own answer.
+    found = spoken(service, GET.replace(b"GET", b"HEAD") + LAST)
+    assert found.count(b"HTTP/1.1 200 ") == 2
+    assert found.count(b'"status":"ok"') == 1
+
+
+def test_a_stream_for_a_client_that_knows_no_chunks(service: Service) -> None:
+    body = json.dumps({"model": "cats", "prompt": "the ", "max_tokens": 3, "stream": True}).encode()
+    data = post(body, b"Content-Length: %d" % len(body), b"Connection: keep-alive")
+    head, _, events = spoken(service, data.replace(b"HTTP/1.1", b"HTTP/1.0")).partition(b"\r\n\r\n")
+    assert b"Transfer-Encoding" not in head
+    assert events.startswith(b"data: {")
+    assert events.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (GET.replace(b"127.0.0.1", b"[::1"), b"403"),
+        (GET.replace(b"\r\n\r\n", b"\r\nHost: evil.example\r\n\r\n"), b"403"),
+        (GET.replace(b"/health", b"http://[x/health"), b"400"),
+        (post(b"", b"Content-Length: 9").replace(b"/v1/completions", b"http://[x/v1/completions"), b"400"),
+        (
+            GET.replace(b"/health", b"http://127.0.0.1/health").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+            b"200",
+        ),
+        (GET.replace(b"/health", b"/" + b"x" * 70_000), b"414"),
+        (GET.replace(b"\r\n\r\n", b"\r\nX: " + b"x" * 70_000 + b"\r\n\r\n"), b"431"),
+        (GET.replace(b"\r\n\r\n", b"\r\nX: x" * 200 + b"\r\n\r\n"), b"431"),
+    ],
+)
+def test_heads_that_are_odd(service: Service, data: bytes, status: bytes) -> None:
+    found = spoken(service, data)
+    assert found.startswith(b"HTTP/1.1 " + status)
+    assert found.count(b"HTTP/1.1 ") == 1
+    json.loads(found.partition(b"\r\n\r\n")[2])
 
 
 @pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\r\n\r\n", b"GET\r\n\r\n", b"hello there general x\r\n\r\n"])
@@ -180,6 +265,20 @@ def test_a_connection_that_says_nothing_is_closed(service: Service) -> None:
     begun = time.monotonic()
     assert spoken(service, b"POST /v1/completions HTTP/1.1\r\nContent-Length: 50\r\n\r\n{") == b""
     assert time.monotonic() - begun >= 1.0
+
+
+@pytest.mark.parametrize("head", [b"GET /health HTTP/1.1\r\nX: ", post(b"{", b"Content-Length: 100000")])
+def test_a_request_that_drips_is_ended(service: Service, head: bytes) -> None:
+    """Each byte comes in time, but the request does not end within the 1.5 seconds of this service."""
+    begun = time.monotonic()
+    with socket.create_connection((service.host, service.port), timeout=30) as connection:
+        connection.sendall(head)
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() - begun < 20:
+                connection.sendall(b"x")
+                time.sleep(0.1)
+    assert time.monotonic() - begun < 15
+    assert complete(service).status == 200
 
 
 def test_a_client_that_goes_away_ends_its_request(service: Service) -> None:

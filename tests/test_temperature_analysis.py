@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from smalti.errors import InputError, UsageError
 from smalti.temperature.analysis import analyse
+from smalti.temperature.curves import Asked
 from smalti.temperature.record import Recording
 from smalti.temperature.references import MarkovReference
+from smalti.temperature.report import report_page
 from smalti.temperature.result import FORMAT, Result
 from smalti.temperature.trust import sentence
 from temperature_recordings import LENGTH, answer, recording, simulated
@@ -50,6 +53,12 @@ def test_the_record_is_json_and_the_same_for_the_same_recording(measured: Result
     text = json.dumps(measured.to_json(), allow_nan=False)
     assert text == json.dumps(again.to_json(), allow_nan=False)
     assert json.loads(text)["format"] == FORMAT
+
+
+def test_references_that_remember_say_the_same(measured: Result) -> None:
+    asked = Asked(REFERENCES)
+    for _ in range(2):
+        assert analyse(simulated(0.1), references=asked, draws=300).to_json() == measured.to_json()
 
 
 def test_the_parts_of_a_record_fit_each_other(measured: Result) -> None:
@@ -155,11 +164,11 @@ def test_few_references_few_prompts_and_spread_are_warned_of() -> None:
     said = " ".join(matched.warnings)
     assert "The systematic error needs 3 references, and there are 2." in said
     assert "References of different sharpness give" in said
-    assert "6 prompts are few" in said
+    assert "Prompts are few (6)" in said
 
 
 def test_unreported_tokens_are_warned_of() -> None:
-    found = analyse(simulated(0.3, top=1), draws=100).estimate("likelihood")
+    found = analyse(simulated(0.3, top=2), draws=100).estimate("likelihood")
     assert found is not None
     assert found.systematic is not None
     assert found.systematic[0] < found.systematic[1]
@@ -179,12 +188,24 @@ def test_loads_and_blocks_that_answer_otherwise_are_told() -> None:
     assert found.drift["change_at"] == 1
 
 
-def test_trust_is_of_the_closest_size_of_the_study() -> None:
-    assert sentence("likelihood", 12, 8).startswith("With 10 prompts and 10 answers to each, the interval held")
-    assert sentence("likelihood", 20, 60).startswith("With 30 prompts and 100 answers to each, ")
-    assert sentence("likelihood", 1000, 1).startswith("With 100 prompts and 10 answers to each, ")
-    assert "factor of two" in sentence("matched", 10, 10)
-    assert "no uncertainty" in sentence("published", 10, 10)
+@pytest.mark.parametrize(
+    ("measured_at", "cell"),
+    [
+        ((12, 8, 0.0), "10 prompts with 10 answers to each at a temperature of 0.001,"),
+        ((20, 60, 0.005), "30 prompts with 100 answers to each at a temperature of 0.003,"),
+        ((1000, 1, 0.06), "100 prompts with 10 answers to each at a temperature of 0.1,"),
+        ((30, 30, 1.0), "30 prompts with 30 answers to each at a temperature of 0.3,"),
+    ],
+)
+def test_trust_is_of_the_closest_cell_of_the_study(measured_at: tuple[int, int, float], cell: str) -> None:
+    said = sentence("likelihood", *measured_at)
+    assert said.startswith(f"In simulations of {cell}")
+    assert "eight fixed configurations" in said
+
+
+def test_trust_in_the_other_protocols() -> None:
+    assert "factor of two" in sentence("matched", 10, 10, 0.1)
+    assert "no uncertainty" in sentence("published", 10, 10, 0.1)
 
 
 def test_nothing_to_compare_is_refused() -> None:
@@ -199,3 +220,69 @@ def test_settings_without_meaning_are_refused() -> None:
         analyse(simulated(0.1, prompts=2, runs=2), draws=5)
     with pytest.raises(UsageError, match="A seed is a whole number from 0"):
         analyse(simulated(0.1, prompts=2, runs=2), seed=-1)
+
+
+def _told(recorded: Recording) -> dict[str, Any]:
+    return analyse(recorded, draws=100).to_json()
+
+
+def test_one_prompt_says_nothing_of_others() -> None:
+    found = analyse(simulated(0.1, prompts=1), references=REFERENCES, draws=100).to_json()
+    assert found["repeatability"]["exact_match"]["value"] < 1
+    assert [found["repeatability"]["exact_match"][end] for end in ("low", "high")] == [0, 1]
+    matched = found["estimates"][1]
+    assert all(one["low"] < one["temperature"] < one["high"] for one in matched["by_reference"])
+
+
+@pytest.mark.parametrize(("spelled", "value"), [(("abcd",) * 4, 1.0), (("abcd", "bcda", "cdab", "dabc"), 0.25)])
+def test_prompts_that_are_all_alike_leave_room_for_others(spelled: tuple[str, ...], value: float) -> None:
+    """With 10 prompts alike, at most a share p of others with (1 - p)^10 = 2.5 % is to be reckoned with."""
+    answers = [answer(spelled[k % 4], k, prompt=k // 4, repeat=k % 4) for k in range(40)]
+    found = _told(recording(answers))["repeatability"]
+    missed = 1 - 0.025 ** (1 / 10)
+    assert found["exact_match"]["value"] == value
+    assert found["exact_match"]["low"] == pytest.approx(value * (1 - missed), rel=1e-5)
+    assert found["exact_match"]["high"] == pytest.approx(value + (1 - value) * missed, rel=1e-5)
+
+
+def test_prompts_with_one_answer_take_no_part() -> None:
+    """Neither in a load, where they would always match, nor in what share of answers never parts."""
+    answers = [answer("abcd" if k else "abdd", k, repeat=k) for k in range(4)]
+    answers += [answer("bbbb", 4 + k, prompt=1 + k) for k in range(3)]
+    answers += [answer("abcd", 7, load="burst:2", repeat=0)]
+    found = _told(recording(answers))
+    alone, burst = found["loads"]
+    assert alone["exact_match"]["value"] == 0.75
+    assert (burst["answers"], burst["exact_match"]) == (1, None)
+    assert found["repeatability"]["first_divergence"]["never"] == 0.8
+    assert found["curves"]["divergence"][-1][1] == 0.8
+    assert "Does load matter?" in report_page(found)
+
+
+def test_above_the_highest_temperature_there_is_no_number() -> None:
+    text = _told(simulated(5.0))["headline"]["text"]
+    assert text.startswith("Background temperature of 1, the highest that is tried, or more (95 %: ")
+
+
+def test_tokens_that_no_temperature_gives() -> None:
+    """A system that half the time takes a token to which it gives no probability."""
+    tops = tuple(((letter, 0.0), ("z", -9999.0)) for letter in "abcd")
+    answers = [answer("abcd" if k % 2 else "abce", k, logprobs=(0.0,) * 4, top=tops) for k in range(40)]
+    found = _told(recording(answers))
+    assert found["fit"]["text"].startswith("One temperature does not describe this noise: ")
+    assert found["fit"]["p"] == 0
+
+
+@pytest.mark.parametrize(
+    ("spelled", "top", "why"),
+    [
+        ("abcd", None, "the system reports log-probabilities of the chosen tokens only; ask for alternatives"),
+        ("abcd", 1, "the system reports log-probabilities of the chosen tokens only; ask for alternatives"),
+        ("", 2, "every answer is empty"),
+    ],
+)
+def test_why_there_is_no_likelihood(spelled: str, top: int | None, why: str) -> None:
+    others = tuple((("a", -0.1), ("b", -3.0))[:top] for _ in spelled)
+    given: dict[str, Any] = {"logprobs": (-0.1,) * len(spelled), "top": None if top is None else others}
+    found = _told(recording([answer(spelled, k, **given) for k in range(4)]))
+    assert found["unavailable"][0] == {"protocol": "likelihood", "why": why}

@@ -12,7 +12,7 @@ import pytest
 from misbehaving import Act, Manner, chat, refusal, serving, stream
 from smalti.errors import InputError, UsageError
 from smalti.temperature.backoff import LONGEST_WAIT, Clocks, tries_of, wait_before
-from smalti.temperature.client import Endpoint
+from smalti.temperature.client import LEARNING, Endpoint
 from smalti.temperature.prompts import Prompt
 from smalti.temperature.reply import AskError, Dialect
 from smalti.temperature.transport import Address, scrubbed
@@ -270,6 +270,8 @@ def test_a_key_that_goes_unencrypted_is_noted() -> None:
         ("http://h/v1/chat/completions", "http://h/v1"),
         ("http://h/v1/completions/", "http://h/v1"),
         ("http://[::1]:80/v1", "http://[::1]/v1"),
+        ("https://h/openai?api-version=preview", "https://h/openai?api-version=preview"),
+        ("https://h/d/m/chat/completions?api-version=2024-06-01", "https://h/d/m?api-version=2024-06-01"),
     ],
 )
 def test_addresses(text: str, url: str) -> None:
@@ -286,12 +288,64 @@ def test_addresses_that_are_none(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["http://me:hunter22@host/v1", "http://key@host/v1", "http://h/v1?api-key=hunter22", "http://h/#hunter22"]
+    "text",
+    [
+        *("http://me:hunter22@host/v1", "http://key@host/v1", "http://h/#hunter22"),
+        *("http://h/v1?api-key=hunter22", "http://h/v1?api-version=hunter22"),
+        *("http://h/v1?api-version=2024-06-01&key=hunter22", "http://h/v1?api-version=2024-06-01-hunter22"),
+    ],
 )
 def test_addresses_with_something_secret_are_refused_unrepeated(text: str) -> None:
     with pytest.raises(UsageError, match="without name, password, query or fragment") as caught:
         Address.of(text)
     assert "hunter22" not in str(caught.value)
+
+
+def test_a_version_in_the_address_and_a_header_for_the_key() -> None:
+    with serving(lambda number, fields: chat()) as server:
+        url = server.url.replace("/v1", "/openai/deployments/m?api-version=2024-06-01")
+        system = endpoint(url, key=KEY, key_header="api-key")
+        assert system.ask(PROMPT).reply.text
+        assert system.url == system.about["endpoint"] == url
+    assert server.asked[0]["path"] == "/openai/deployments/m/chat/completions?api-version=2024-06-01"
+    assert server.headers[0]["api-key"] == KEY
+    assert "authorization" not in server.headers[0]
+    for header in ("", "a b", "Host", "x\r\ny", "ü"):
+        with pytest.raises(UsageError, match="is no header for a key: name one such as api-key"):
+            endpoint(server.url, key=KEY, key_header=header)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *(KEY, KEY.replace("/", "\\/"), KEY.replace("+", "\\u002B"), KEY.replace("/", "\\u002f").replace("+", "%2b")),
+        *("sk&#45;Very&#x2F;Secret+0123456789", KEY[:12]),
+    ],
+)
+def test_however_the_key_is_written(written: str) -> None:
+    """The last one: an answer that ends within the key."""
+    assert scrubbed(f"it is {written}".encode(), KEY) == b"it is [key removed]"
+
+
+def test_a_key_with_signs_of_its_own() -> None:
+    key = "a'b\"c\\d&e<f>.*"
+    for written in (key, json.dumps(key)[1:-1], "a&#x27;b&quot;c\\d&amp;e&lt;f&gt;.*"):
+        assert scrubbed(written.encode(), key) == b"[key removed]"
+    assert scrubbed(b"a'b\"c\\d&e<f>xx", key) == b"a'b\"c\\d&e<f>xx"
+
+
+def test_a_name_that_is_no_text() -> None:
+    for settings in ({"model": "m\udcff"}, {"dialect": Dialect(api="chat", max_tokens=8, extra={"x": "\ud800"})}):
+        with pytest.raises(UsageError, match="is no text: write it in UTF-8"):
+            Endpoint("http://127.0.0.1:1/v1", **{"model": "m", **settings})
+
+
+def test_learning_has_an_end() -> None:
+    """However its requests fail, no more than were reserved for it are made."""
+    replies = [Act(body=b"{"), Act(body=b""), refusal(400, "top_logprobs must be less")]
+    with serving(lambda number, fields: replies[number % 3]) as server, pytest.raises(InputError):
+        endpoint(server.url, dialect={"alternatives": 20}).learned(PROMPT)
+    assert len(server.asked) == LEARNING
 
 
 def test_requests_under_way_can_be_ended() -> None:

@@ -161,6 +161,17 @@ def test_noisy_reports_are_averaged_and_tokens_missing_from_some_belong_to_the_t
     assert found.tail_count[0] == pytest.approx(rest / math.exp(-4.0))
 
 
+def test_the_same_configuration_once_more_tells_nothing_of_the_noise() -> None:
+    """Of two configurations, met any number of times as often, each differs from the mean by sqrt(1/2) of its noise;
+    met by one and three of four answers, by sqrt(1 - 10/16).
+    """
+    tops = ((("a", -0.2), ("b", -1.8)),), ((("a", -0.4), ("b", -1.4)),)
+    for met, gap, shrunk in (((0, 1), 1.3, 1 / 2), ((0, 1, 1, 0), 1.3, 1 / 2), ((0, 1, 1, 1), 1.15, 6 / 16)):
+        found = sites(recording([answer("a", k, top=tops[which]) for k, which in enumerate(met)], max_tokens=1))
+        assert found is not None
+        assert found.gaps[0].tolist() == pytest.approx([gap / shrunk**0.5])
+
+
 def test_noise_inside_of_reports_is_found_from_few_repeats() -> None:
     """Two tokens, normal noise of sd 0.3 on their difference, five reports of each of 400 places: the temperature of
     the logistic noise that leaves as often. Within 10 %; the estimate's deviation is about 4 %.
@@ -239,3 +250,53 @@ def test_intervals_cover() -> None:
         fitted = fit(found, draws=200, seed=0)
         held += fitted.low <= 0.05 <= fitted.high
     assert held >= 25
+
+
+@pytest.mark.parametrize("told", [2, 3, 5])
+def test_a_bound_holds_whatever_was_not_reported(told: int) -> None:
+    """With fewer alternatives the bound is the same or larger: what is not reported may make nothing vary."""
+    bounds = [fit(found, draws=100, seed=0).high for top in (told, 16) if (found := sites(simulated(0.0, top=top)))]
+    assert len(bounds) == 2
+    assert bounds[0] >= bounds[1]
+
+
+def test_an_interval_holds_both_assumptions_about_what_was_not_reported() -> None:
+    found = sites(simulated(0.3, top=2))
+    assert found is not None
+    both = fit(found, draws=200, seed=0)
+    most = fit(replace(found, gaps=np.c_[found.gaps, found.tail_gap + np.where(found.tail_count > 0, 0, np.inf)],
+               tail_count=np.zeros(len(found.prompt))), draws=200, seed=0)  # fmt: skip
+    none = fit(replace(found, tail_count=np.zeros(len(found.prompt))), draws=200, seed=0)
+    assert both.high == none.high > both.temperature
+    assert both.low < most.low or both.low <= none.low
+    assert both.low < none.low
+
+
+def test_the_greedy_token_alone_says_nothing() -> None:
+    """With one log-probability at each place, any temperature is possible."""
+    assert sites(simulated(0.0, top=1)) is None
+    assert sites(simulated(0.3, top=1)) is None
+
+
+@pytest.mark.parametrize("lowest", [-9999.0, -800.0, -700.0])
+def test_log_probabilities_that_stand_for_impossible_tokens(lowest: float) -> None:
+    """Servers write some large number for the logarithm of 0, with roundings in all others."""
+    tops = (*(((letter, -1e-9), ("z", lowest)) for letter in "abc"), (("d", -0.6), ("e", -0.8), ("z", lowest)))
+    answers = [answer("abcd" if k % 7 else "abce", k, logprobs=(-1e-9,) * 4, top=tops) for k in range(20)]
+    found = sites(recording(answers))
+    assert found is not None
+    assert np.isfinite(found.tail_count).all()
+    fitted = fit(found, draws=100, seed=0)
+    assert fitted.low < fitted.temperature < 1
+    # What is left over has a share of at most itself at T = 1, and nothing of it below.
+    stay = hazards(found, np.array([0.5]), tail="most")[0]
+    assert stay[:3] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_place_at_which_nothing_is_possible_ends_a_path() -> None:
+    nothing = (("c", -9999.0), ("z", -9999.0))
+    tops = ((("a", -0.1), ("b", -2.4)), (("b", -0.1), ("a", -2.4)), nothing)
+    found = sites(recording([answer("abc", k, logprobs=(-0.1, -0.1, -9999.0), top=tops) for k in range(5)]))
+    assert found is not None
+    assert found.place.tolist() == [0, 1]
+    assert math.isfinite(fit(found, draws=100, seed=0).high)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.isotonic import IsotonicRegression
 
-from smalti.temperature import curves, matched
+from smalti.temperature import curves, matched, published
 from smalti.temperature.matched import GRID, Curve, Measured, binomial, invert, isotonic, joined, shares
 from smalti.temperature.metrics import Forms
 from smalti.temperature.references import MarkovReference, sample
@@ -69,20 +71,43 @@ def drawn(temperature: float, prompts: int, runs: int, seed: int, reference: Mar
     """A reference at a temperature as a system, to prompts that other seeds do not share."""
     forms = []
     for prompt in range(prompts):
-        at = sample(reference, f"{seed} {prompt}", [temperature], runs=runs, max_tokens=16, seed=seed)[0]
+        at = sample(reference, [f"{seed} {prompt}"], [temperature], runs=runs, max_tokens=16, seed=seed)[0, 0]
         forms.append(Forms.of([tuple(map(str, one)) for one in at.tolist()]))
     return curves.of_forms(forms, 16)
 
 
 def test_both_ways_to_measure_answers_agree() -> None:
     """Pairs of forms, and groups of equal beginnings; within roundings of a mean."""
-    asked = curves.ask([CHAIN], ["0 0", "0 1", "0 2"], runs=9, max_tokens=16, seed=0)[0]
-    curve = asked.curve()
+    curve = curves.ask([CHAIN], ["0 0", "0 1", "0 2"], runs=9, max_tokens=16, seed=0)[0].curve
     for g in (0, 6, 14):
         other = drawn(GRID[g], 3, 9, 0)
         assert curve.behind[:, g] == pytest.approx(other.behind, abs=1e-12)
         assert np.array_equal(curve.varied[:, g], other.varied)
-    assert np.array_equal(asked.curve([2]).behind, curve.behind[2:])
+
+
+def test_both_protocols_share_answers_where_their_temperatures_coincide() -> None:
+    """What is asked at both grids together is what each of them would be answered alone."""
+    prompts: list[str] = ["0 0", "0 1"]
+    how: dict[str, Any] = {"max_tokens": 5, "seed": 3}
+    for runs in (4, 40):
+        asked = curves.ask([CHAIN], prompts, runs=runs, **how)[0]
+        assert np.array_equal(asked.answers, sample(CHAIN, prompts, matched.GRID, runs=runs, **how))
+        assert np.array_equal(asked.published, sample(CHAIN, prompts, published.GRID, runs=32, **how))
+        assert not np.array_equal(asked.controls[:, 2], sample(CHAIN, prompts, [0.1], runs=runs, **how)[:, 0])
+    asked = curves.ask([CHAIN], prompts, runs=4, **how)[0]
+    for g, p in ((0, 0), (9, 1), (31, 0)):
+        forms = Forms.of([tuple(map(str, one)) for one in asked.published[p, g].tolist()])
+        expected = [forms.exact_match, forms.edit_distance(5), forms.subsequence()]
+        assert asked.table[g, p].tolist() == expected
+
+
+def test_references_remember_what_they_answered() -> None:
+    asked = curves.Asked([CHAIN])
+    first = asked.answers(["0 0"], runs=3, max_tokens=4, seed=0)
+    assert asked.answers(["0 0"], runs=3, max_tokens=4, seed=0) is first
+    assert asked.answers(["0 1"], runs=3, max_tokens=4, seed=0) is not first
+    assert asked.answers(["0 0"], runs=3, max_tokens=4, seed=1) is not first
+    assert len(asked) == 1
 
 
 def test_a_reference_at_a_known_temperature_comes_back() -> None:
@@ -92,7 +117,7 @@ def test_a_reference_at_a_known_temperature_comes_back() -> None:
     prompts = [f"p {k}" for k in range(20)]
     chains = [MarkovReference.random(vocabulary=16, sharpness=3.0, seed=seed) for seed in (3, 4, 5)]
     asked = curves.ask(chains, prompts, runs=12, max_tokens=16, seed=0)
-    every = [one.curve() for one in asked]
+    every = [one.curve for one in asked]
     held = []
     for temperature in (0.03, 0.1, 0.3):
         system = drawn(temperature, 20, 12, 7)
@@ -106,12 +131,12 @@ def test_a_reference_at_a_known_temperature_comes_back() -> None:
 
 def test_a_system_that_never_varies_has_a_bound_and_no_temperature() -> None:
     asked = curves.ask([CHAIN], [f"p {k}" for k in range(12)], runs=6, max_tokens=16, seed=0)
-    together, alone = joined(drawn(0.0, 12, 6, 1), [asked[0].curve()], draws=100, seed=0)
+    together, alone = joined(drawn(0.0, 12, 6, 1), [asked[0].curve], draws=100, seed=0)
     assert together.temperature == alone[0].temperature == 0.0
     assert 0 < together.high < 1
     # What the bound says: at it, none of twelve prompts varies with a chance of 5 %.
     share = 1 - 0.05 ** (1 / 12)
-    assert together.high == pytest.approx(float(shares(asked[0].curve(), np.array([share]))[0]))
+    assert together.high == pytest.approx(float(shares(asked[0].curve, np.array([share]))[0]))
 
 
 def test_a_system_beyond_the_references_is_capped() -> None:

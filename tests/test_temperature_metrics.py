@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smalti.temperature.metrics import Forms, edit_distances, first_divergence, subsequences
+from smalti.temperature.metrics import (
+    Forms,
+    edit_distances,
+    first_divergence,
+    mean_edit_distances,
+    mean_subsequences,
+    subsequences,
+)
 
 ANSWERS = st.lists(st.text("abc", max_size=6).map(tuple), min_size=2, max_size=9)
 
@@ -59,6 +66,13 @@ def test_as_defined_over_all_pairs(answers: list[tuple[str, ...]]) -> None:
     modal = max(dict.fromkeys(answers), key=answers.count)
     assert forms.forms[0] == modal
     assert list(forms.divergences) == [parted(one, modal) for one in answers]
+
+
+@given(st.lists(ANSWERS, min_size=1, max_size=3))
+def test_shared_pairs_are_as_their_own(several: list[list[tuple[str, ...]]]) -> None:
+    forms = [Forms.of(answers) for answers in several]
+    assert mean_edit_distances(forms, 6) == [one.edit_distance(6) for one in forms]
+    assert mean_subsequences(forms) == [one.subsequence() for one in forms]
 
 
 @given(ANSWERS, st.randoms(use_true_random=False))

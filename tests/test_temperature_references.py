@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from smalti.corpus.text import TextCorpus
 from smalti.corpus.tokens import encode_known, tokenizer_for
 from smalti.errors import InputError, UsageError
 from smalti.machines.text import TextMachine
+from smalti.noise.words import uniforms
 from smalti.sampling.text import TextDenoiser
 from smalti.temperature.noise import logarithms
 from smalti.temperature.references import (
@@ -61,14 +64,14 @@ def naive(reference: Reference, prompt: str, length: int) -> list[int]:
 
 def test_temperature_0_says_the_likeliest_token_whatever_the_run(machine: TextMachine) -> None:
     for reference in (TextMachineReference(machine, "cats"), MarkovReference.random(vocabulary=7, seed=3)):
-        found = sample(reference, "what sat", [0.0, 0.4], runs=4, max_tokens=12, seed=5)
+        found = sample(reference, ["what sat"], [0.0, 0.4], runs=4, max_tokens=12, seed=5)[0]
         assert found.shape == (2, 4, 12)
         assert (found[0] == naive(reference, "what sat", 12)).all()
 
 
 def test_equal_prefixes_are_asked_once_and_ends_end() -> None:
     reference = Counting(MarkovReference.random(vocabulary=5, order=1, seed=1))
-    found = sample(reference, "x", [0.0, 0.1, 1.0, 4.0], runs=20, max_tokens=9, seed=0)
+    found = sample(reference, ["x"], [0.0, 0.1, 1.0, 4.0], runs=20, max_tokens=9, seed=0)[0]
     assert len(reference.asked) == len(set(reference.asked))
     begin = len(reference.encode("x"))
     rows = found.reshape(-1, 9)
@@ -83,12 +86,45 @@ def test_equal_prefixes_are_asked_once_and_ends_end() -> None:
 
 
 def test_common_random_numbers() -> None:
+    """What a run says depends on neither the other prompts, temperatures and runs nor the length."""
     reference = MarkovReference.random(vocabulary=11, seed=2)
-    grid = [0.0, 0.01, 0.2, 1.0]
-    all_at_once = sample(reference, "p", grid, runs=6, max_tokens=10, seed=4)
-    for at, temperature in enumerate(grid):
-        assert (sample(reference, "p", [temperature], runs=3, max_tokens=7, seed=4)[0] == all_at_once[at, :3, :7]).all()
-    assert (sample(reference, "p", grid, runs=6, max_tokens=10, seed=5) != all_at_once).any()
+    prompts, grid, several = ["p", "q", "p r"], [0.0, 0.01, 0.2, 1.0], [6, 2, 4, 6]
+    all_at_once = sample(reference, prompts, grid, runs=6, max_tokens=10, seed=4)
+    assert len(np.unique(all_at_once[:, 3, 0], axis=0)) == 3
+    for p, prompt in enumerate(prompts):
+        for t, temperature in enumerate(grid):
+            alone = sample(reference, [prompt], [temperature], runs=3, max_tokens=7, seed=4)[0, 0]
+            assert (alone == all_at_once[p, t, :3, :7]).all()
+    fewer = sample(reference, prompts, grid, runs=several, max_tokens=10, seed=4)
+    for t, runs in enumerate(several):
+        assert (fewer[:, t, :runs] == all_at_once[:, t, :runs]).all()
+        assert (fewer[:, t, runs:] == ENDED).all()
+    assert (sample(reference, prompts, grid, runs=6, max_tokens=10, seed=5) != all_at_once).any()
+
+
+def test_an_answer_is_the_greatest_of_logits_with_their_noise() -> None:
+    """The definition, one run after the other."""
+    reference = Counting(MarkovReference.random(vocabulary=5, order=2, seed=8))
+    found = sample(reference, ["a", "b"], [0.0, 0.3, 2.0], runs=4, max_tokens=6, seed=9)
+    for p, prompt in enumerate(["a", "b"]):
+        purpose = f"temperature/reference/{hashlib.sha256(prompt.encode()).hexdigest()}"
+        for t, temperature in enumerate([0.0, 0.3, 2.0]):
+            for run in range(4):
+                said: list[int] = []
+                while len(said) < 6 and not (said and said[-1] in reference.ends):
+                    u = uniforms(4 * 5, seed=9, purpose=purpose, step=len(said)).reshape(4, 5)[run]
+                    z = reference.logits([reference.encode(prompt) + said])[0]
+                    said.append(int((z - temperature * np.log(-np.log(u))).argmax()))
+                assert found[p, t, run].tolist() == said + [ENDED] * (6 - len(said))
+
+
+def test_how_much_is_held_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = Counting(MarkovReference.random(vocabulary=5, order=1, seed=1))
+    how: dict[str, Any] = {"runs": 20, "max_tokens": 6, "seed": 0}
+    found = sample(reference, ["x", "y"], [0.0, 0.5, 2.0], **how)
+    for numbers in (1, 15, 60):
+        monkeypatch.setattr("smalti.temperature.references._NUMBERS", numbers)
+        assert (sample(reference, ["x", "y"], [0.0, 0.5, 2.0], **how) == found).all()
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0])
@@ -96,7 +132,7 @@ def test_what_is_sampled_has_the_law_of_the_temperature(temperature: float) -> N
     """First and second tokens have the probabilities of the chain: shares within 4.5 standard errors."""
     reference = MarkovReference.random(vocabulary=4, order=1, sharpness=0.6, seed=0)
     count = 40_000
-    found = sample(reference, "law", [temperature], runs=count, max_tokens=2, seed=1)[0]
+    found = sample(reference, ["law"], [temperature], runs=count, max_tokens=2, seed=1)[0, 0]
     laws = np.exp(reference.table / temperature)
     laws /= laws.sum(axis=1, keepdims=True)
     expected = laws[reference.encode("law")[0]][:, None] * laws
@@ -173,11 +209,11 @@ def test_a_fitted_chain_counts() -> None:
 def test_numbers_without_meaning() -> None:
     chain = MarkovReference.random(vocabulary=3)
     with pytest.raises(UsageError, match="a temperature of -1 has no meaning"):
-        sample(chain, "x", [-1], runs=1, max_tokens=1, seed=0)
+        sample(chain, ["x"], [-1], runs=1, max_tokens=1, seed=0)
     with pytest.raises(UsageError, match="number of runs is a whole number from 1, but it is 0"):
-        sample(chain, "x", [0.0], runs=0, max_tokens=1, seed=0)
+        sample(chain, ["x"], [0.0], runs=0, max_tokens=1, seed=0)
     with pytest.raises(UsageError, match="length of answers is a whole number from 1, but it is 0"):
-        sample(chain, "x", [0.0], runs=1, max_tokens=0, seed=0)
+        sample(chain, ["x"], [0.0], runs=1, max_tokens=0, seed=0)
     with pytest.raises(UsageError, match="is no chain"):
         MarkovReference(np.zeros((5, 3)))
 

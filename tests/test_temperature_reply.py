@@ -223,3 +223,22 @@ def test_any_bytes_are_an_answer_or_an_error_with_a_sentence(body: bytes) -> Non
         for content in (body, b"data: " + body + b"\n\n"):
             with contextlib.suppress(AskError):
                 read_reply(content, dialect)
+
+
+def test_characters_cut_in_halves_are_joined() -> None:
+    """Servers that count in UTF-16 send half a character in each of two events."""
+    body = stream("It is \ud83d \ude00.").replace(b" \\ude00", b"\\ude00")
+    assert b'"content": " \\ud83d"' in body
+    assert read_reply(body, CHAT).text == "It is \U0001f600."
+    tokens = read_reply(body, TOP).tokens
+    assert tokens == ("It", " is", " \\ud83d", "\\ude00.")
+
+
+def test_half_a_character_is_written_as_its_number() -> None:
+    """What nothing else could store or show: in the text, in a token, in a name, in an error."""
+    reply = read_reply(chat("a \ud83d b", logprobs=True, model="m\ud800", system_fingerprint="\udcff").body, TOP)
+    assert (reply.text, reply.model, reply.fingerprint) == ("a \\ud83d b", "m\\ud800", "\\udcff")
+    assert reply.tokens == ("a", " \\ud83d", " b")
+    with pytest.raises(AskError) as caught:
+        read_reply(json.dumps({"error": {"message": "no \ud800"}}).encode(), CHAT)
+    assert str(caught.value) == "the system answers with an error (no \\ud800)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import threading
 from collections import Counter
 from pathlib import Path
@@ -455,3 +456,43 @@ def test_a_callable_that_gives_something_else(given: Any) -> None:
         measure_callable(lambda prompt: given, ["a"])
     with pytest.raises(UsageError, match="the limit of tokens is a whole number from 1, not 0"):
         CallableSystem(str, max_tokens=0)
+
+
+def test_requests_under_way_together_keep_to_the_budget(folder: Path) -> None:
+    budget = Budget(requests=2, spare=1, prompt_tokens=0, answer_tokens=0, cost=None)
+    with serving(lambda number, fields: Act(body=chat().body, delay=0.2)) as server:
+        with pytest.raises(InputError, match="the budget of 3 answers is used up"):
+            ask(folder, server, Plan(prompts=3, repeats=8, loads=(Load.of("burst:8"),)), budget=budget)
+        assert len(server.asked) == 3
+
+
+def test_an_answer_that_was_not_paid_for_leaves_the_budget_as_it_is(folder: Path) -> None:
+    budget = Budget(requests=12, spare=0, prompt_tokens=0, answer_tokens=0, cost=None)
+    with serving(flawed(refusal(503, "busy"), every=2)) as server:
+        recording = ask(folder, server, budget=budget)
+    assert (len(recording.answers), recording.failed) == (12, 0)
+
+
+def test_a_full_disk_is_told_and_the_measurement_goes_on(folder: Path) -> None:
+    """Writing fails within a line of the log, for all threads and to the end."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    plan = Plan(prompts=3, repeats=8, loads=(Load.of("burst:8"),))
+    with serving(polite) as server:
+        ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+        try:
+            with pytest.raises(InputError, match=r"log\.jsonl cannot be written"):
+                ask(folder, server, plan)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            signal.signal(signal.SIGXFSZ, ignored)
+        kept = len(lines_whole(folder))
+        assert 0 < kept < 24
+        recording = ask(folder, server, plan, existing="resume")
+    assert (len(recording.answers), recording.failed) == (24, 0)
+    assert len(lines(folder)) == 24
+
+
+def lines_whole(folder: Path) -> list[bytes]:
+    return (folder / "log.jsonl").read_bytes().split(b"\n")[:-1]

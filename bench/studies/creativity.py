@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -184,7 +185,8 @@ def draw(dials: list[Dial], picture: str) -> None:
     """Six panels against temperature, and two in which each dial is a line."""
     figure = Figure(figsize=(11, 8.4), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplot_mosaic([["0", "1", "2"], ["3", "4", "5"], ["a", "b", "b"]])
+    rows = ("001122", "334455", "aaabbb")
+    panels = figure.subplot_mosaic([[*row] for row in rows], height_ratios=(2, 2, 3))
     for which, name in enumerate(MEASURES):
         rows = np.array([middle(found[:, which]) for found in dials[0].found])
         errors = np.abs(rows[:, 1:] - rows[:, :1]).T
@@ -195,13 +197,35 @@ def draw(dials: list[Dial], picture: str) -> None:
         for dial, (mark, fill) in zip(dials, marks, strict=True):
             x, y = (np.array([middle(found[:, k])[0] for found in dial.found]) for k in (2, cost))
             panels[panel].plot(x, y, color="black", marker=mark, mfc=fill, ms=5, lw=0.6, label=dial.name)
-            for value, across, up in zip(dial.values, x, y, strict=True):
-                panels[panel].annotate(
-                    f"{value:g}", (across, up), xytext=(3, 3), textcoords="offset points", fontsize=6
-                )
         panels[panel].set(xlabel="novelty", ylabel=words)
+        panels[panel].margins(0.08, 0.12)
     panels["b"].legend(fontsize="small")
+    figure.draw_without_rendering()
+    for panel in "ab":
+        label(panels[panel], dials)
     figure.savefig(picture, dpi=120, metadata={"Software": None})
+
+
+def label(panel: Axes, dials: list[Dial]) -> None:
+    """The value of a dial beside each mark, where no other mark or value is; left out where there is no such place."""
+    places = [panel.transData.transform(np.asarray(line.get_xydata())) for line in panel.lines]
+    taken = [(x - 5, y - 5, x + 5, y + 5) for line in places for x, y in line]  # in pixels, left, bottom, right, top
+    for at, dial in zip(places, dials, strict=True):
+        for (x, y), value in zip(at, dial.values, strict=True):
+            text = f"{value:g}"
+            across, up = 4.0 * len(text), 6.0
+            for dx, dy in ((0, 1), (0, -1), (1, 0.6), (-1, -0.6), (-1, 0.6), (1, -0.6)):
+                middle_x, middle_y = x + dx * (across + 7), y + dy * (up + 8)
+                box = (middle_x - across, middle_y - up, middle_x + across, middle_y + up)
+                if not any(_meet(box, other) for other in taken):
+                    taken.append(box)
+                    here_x, here_y = panel.transData.inverted().transform((middle_x, middle_y))
+                    panel.text(here_x, here_y, text, fontsize=7, ha="center", va="center")
+                    break
+
+
+def _meet(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 if __name__ == "__main__":

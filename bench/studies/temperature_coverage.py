@@ -47,6 +47,15 @@ LENGTH, TOKENS, CONFIGURATIONS = 32, 4, 8
 LIKE, UNLIKE = (1.0,) * 3, (0.5, 0.8, 2.0)
 POOL = 1000  # prompts of a reference from which replications take theirs
 DRAWS = 500
+TRUTHS = {
+    "likelihood": "likelihood",
+    "likelihood, reported": "likelihood",
+    "matched, like": "matched",
+    "matched, unlike": "matched",
+    "one reference, like": "matched",
+    "one reference, unlike": "matched",
+}
+PROTOCOLS = tuple(TRUTHS)
 BATCH = 10  # replications whose answers are in memory together
 WORDS = 50
 
@@ -84,7 +93,7 @@ def gaps(prefix: Hashes, sharpness: Floats) -> Floats:
 @dataclass
 class Drawn:
     """Prefixes that runs reached (R, P, M, L), where each left the greedy path (R, P, M), its gaps (R, P, L, K), and
-    the logits that runs met, with their noise (R, P, M, L, K).
+    the logits that runs met, with their noise (R, P, M, L, K), and the configuration that each is of, if any (R, P, M).
 
     A prefix's last token is its hash modulo WORDS.
     """
@@ -93,6 +102,7 @@ class Drawn:
     left: NDArray[np.int64]
     gaps: Floats
     met: Floats
+    configuration: NDArray[np.uint64] | None
 
 
 def draw(
@@ -132,7 +142,9 @@ def draw(
         here = mixed(here ^ token.astype(np.uint64), 70)
         greedy = mixed(greedy, 70)
         prefix.append(here)
-    return Drawn(np.stack(prefix, axis=-1), left, np.stack(path, axis=2), logits)
+    return Drawn(
+        np.stack(prefix, axis=-1), left, np.stack(path, axis=2), logits, configuration if noise == "configs" else None
+    )
 
 
 def measured(prefix: Hashes) -> tuple[Floats, Floats]:
@@ -168,6 +180,7 @@ def sites_of(drawn: Drawn, replication: int, prompts: int, runs: int) -> likelih
 def reported_sites_of(drawn: Drawn, replication: int, prompts: int, runs: int) -> likelihood.Sites:
     """The same where each run reports the logits that it met: as `likelihood.sites` makes them of a recording."""
     met = drawn.met[replication, :prompts, :runs]
+    configuration = None if drawn.configuration is None else drawn.configuration[replication, :prompts, :runs]
     on = np.ones((prompts, runs), bool)
     rows = []
     for place in range(LENGTH):
@@ -177,9 +190,11 @@ def reported_sites_of(drawn: Drawn, replication: int, prompts: int, runs: int) -
         gone = on & (here.argmax(axis=2) != greedy[:, None])
         behind = np.sort(mean.max(axis=1, keepdims=True) - mean, axis=1)[:, 1:]
         several = np.flatnonzero(came > 1)
-        # Runs that met the same configuration report the same.
-        noisy = (on[..., None] & (np.abs(here - mean[:, None]) > 1e-9)).any(axis=(1, 2))[several]
-        shrunk = np.where(noisy, np.sqrt(1.0 - 1.0 / came[several]), 1.0)
+        alike = 1.0 / np.maximum(came, 1)
+        if configuration is not None:  # runs of the same one report the same
+            each = (on[..., None] & (configuration[..., None] == np.arange(CONFIGURATIONS))).sum(axis=1)
+            alike = (each**2).sum(axis=1) / np.maximum(came, 1) ** 2
+        shrunk = np.where(alike < 1, np.sqrt(1.0 - np.minimum(alike, 1.0)), 1.0)[several]
         rows.append((several, np.full_like(several, place), behind[several] / shrunk[:, None]))
         rows[-1] += (came[several], gone.sum(axis=1)[several])
         on &= ~gone
@@ -191,7 +206,7 @@ def reported_sites_of(drawn: Drawn, replication: int, prompts: int, runs: int) -
 def table(drawn: Drawn, replication: int, prompts: int) -> Floats:
     """The published protocol's numbers of the first prompts of a replication. Shape (P, 3)."""
     words = (drawn.prefix[replication, :prompts] % np.uint64(WORDS)).tolist()
-    return np.array([published.row(Forms.of([tuple(map(str, run)) for run in runs]), LENGTH) for runs in words])
+    return published.rows([Forms.of([tuple(map(str, run)) for run in runs]) for runs in words], LENGTH)
 
 
 def pools(folder: Path) -> dict[str, Floats]:
@@ -290,25 +305,19 @@ def main() -> None:
     with multiprocessing.get_context("spawn").Pool(int(sys.argv[3]) if len(sys.argv) > 3 else None) as processes:
         for done, _ in enumerate(processes.imap_unordered(replications, work), 1):
             print(f"{done} of {len(work)}", file=sys.stderr, flush=True)
-    for protocol in ("likelihood", "matched, like", "matched, unlike", "one reference, like", "one reference, unlike"):
+    for protocol in PROTOCOLS:
         print(f"\n{protocol}: share of intervals that cover, at prompts x repeats; estimate / truth: median, 5 to 95 %")
         sizes = [f"{p} {m}" for p in SIZES for m in SIZES]
-        print(
-            f"{'noise':<10}{'T':>7}{'truth':>9}"
-            + "".join(f"{size.replace(' ', 'x'):>9}" for size in sizes)
-            + "  at 30x30"
-        )
+        heads = "".join(f"{size.replace(' ', 'x'):>9}" for size in sizes)
+        print(f"{'noise':<10}{'T':>7}{'truth':>9}{heads}  at 30x30")
         for noise, t, _, _ in work:
             stored = json.loads((folder / f"{noise} {t:g} {count}.json").read_text())
-            truth = (
-                t if noise == "gumbel" else stored["truths"][protocol.split(",")[0].replace("one reference", "matched")]
-            )
-            found = {size: np.array(stored["found"][f"{protocol} {size}"]) for size in sizes}
-            covered = [((one[:, 1] <= truth) & (truth <= one[:, 2])).mean() for one in found.values()]
+            if f"{protocol} 30 30" not in stored["found"]:
+                continue  # at T = 0 what is reported is what the model has
+            truth = t if noise == "gumbel" else stored["truths"][TRUTHS[protocol]]
+            cells = "".join(f"{covered(folder, count, protocol, noise, t, size):>9.3f}" for size in sizes)
             print(
-                f"{noise:<10}{t:>7g}{truth:>9.2g}"
-                + "".join(f"{share:>9.3f}" for share in covered)
-                + ratios(found["30 30"], truth)
+                f"{noise:<10}{t:>7g}{truth:>9.2g}{cells}{ratios(np.array(stored['found'][f'{protocol} 30 30']), truth)}"
             )
     summary(folder, count)
     print("\npublished, 30 prompts, 100 runs: estimate, 5 % to 95 %")
@@ -322,19 +331,36 @@ def main() -> None:
 
 
 def summary(folder: Path, count: int) -> None:
-    """The shares of smalti.temperature.trust: means over temperatures above 0, at prompts x repeats."""
-    for protocol in ("likelihood", "matched, unlike"):
+    """The table of smalti.temperature.trust, in per cent, and the worst cell of each protocol."""
+    shares = {
+        (protocol, noise, t, p, m): covered(folder, count, protocol, noise, t, f"{p} {m}")
+        for protocol in PROTOCOLS
+        for noise in NOISES
+        for t in TEMPERATURES[1:]
+        for p in SIZES
+        for m in SIZES
+    }
+    print("\nlikelihood, the lower of both: (mean over independent noises, configs) in per cent, at each T above 0")
+    for p, m in ((p, m) for p in SIZES for m in SIZES):
+        pairs = []
+        for t in TEMPERATURES[1:]:
+            both = [[shares[protocol, noise, t, p, m] for noise in NOISES] for protocol in PROTOCOLS[:2]]
+            pairs.append(
+                tuple(round(100 * min(found)) for found in ([np.mean(b[:3]) for b in both], [b[3] for b in both]))
+            )
+        print(f"    ({p}, {m}): ({', '.join(map(str, pairs))}),")
+    for protocol in PROTOCOLS:
         for kinds in (NOISES[:3], NOISES[3:]):
-            cells = {(p, m): list[float]() for p in SIZES for m in SIZES}
-            for noise in kinds:
-                for t in TEMPERATURES[1:]:
-                    stored = json.loads((folder / f"{noise} {t:g} {count}.json").read_text())
-                    truth = t if noise == "gumbel" else stored["truths"][protocol.split(",")[0]]
-                    for (p, m), shares in cells.items():
-                        one = np.array(stored["found"][f"{protocol} {p} {m}"])
-                        shares.append(float(((one[:, 1] <= truth) & (truth <= one[:, 2])).mean()))
-            means = ", ".join(f"({p}, {m}): {np.mean(shares):.2f}" for (p, m), shares in cells.items())
-            print(f"\n{protocol}, mean over T of {' and '.join(kinds)}: {means}")
+            worst = min((value, key) for key, value in shares.items() if key[0] == protocol and key[1] in kinds)
+            print("worst cell: {1[0]}, {1[1]}, T = {1[2]:g}, {1[3]} prompts x {1[4]}: {0:.3f}".format(*worst))
+
+
+def covered(folder: Path, count: int, protocol: str, noise: str, temperature: float, size: str) -> float:
+    """Share of the intervals of a cell that hold the truth."""
+    stored = json.loads((folder / f"{noise} {temperature:g} {count}.json").read_text())
+    truth = temperature if noise == "gumbel" else stored["truths"][TRUTHS[protocol]]
+    one = np.array(stored["found"][f"{protocol} {size}"])
+    return float(((one[:, 1] <= truth) & (truth <= one[:, 2])).mean())
 
 
 def ratios(found: Floats, truth: float) -> str:

@@ -15,7 +15,6 @@ from smalti.cli import options as opt
 from smalti.cli.terminal import columns, counted, finish, one_line, say, say_json, tell, tell_notes
 from smalti.corpus import open_text
 from smalti.corpus.text import BUILTIN_TEXT
-from smalti.corpus.tokens import TOKENS
 from smalti.errors import UsageError
 from smalti.machines.text import TextMachine
 
@@ -77,30 +76,12 @@ def serve(
             show_default=False,
         ),
     ] = None,
-    tokens: Annotated[
-        str | None,
-        typer.Option(
-            "--tokens",
-            metavar="NAME",
-            help=f"How texts are cut: {', '.join(TOKENS)}. Default: that of the settings, or characters.",
-            rich_help_panel=opt.MACHINE,
-            show_default=False,
-        ),
-    ] = None,
-    settings: Annotated[
-        Path | None,
-        typer.Option(
-            "--settings",
-            metavar="FILE",
-            help="Settings of the machine, a .json file from calibrate.",
-            rich_help_panel=opt.MACHINE,
-            show_default=False,
-        ),
-    ] = None,
+    tokens: opt.TextTokensOption = None,
+    settings: opt.TextSettingsOption = None,
     threads: opt.ThreadsOption = None,
     as_json: opt.JsonOption = False,
 ) -> None:
-    """Answers requests as OpenAI's completions and chat API does, from a text, until it is stopped by Ctrl-C.
+    """Answer requests as OpenAI's completions and chat API does, from a text, until it is stopped by Ctrl-C.
 
     The same request gets the same bytes, whatever else the service is doing: without a seed the seed is 0. Messages of
     a chat are written one after the other, each with a line break, and continued.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -20,7 +21,7 @@ from smalti.errors import InputError, UsageError
 if TYPE_CHECKING:
     from smalti.cli.temperature_order import Order, Work
     from smalti.temperature.plan import Budget
-    from smalti.temperature.record import Recording
+    from smalti.temperature.references import Reference
     from smalti.temperature.store import Measurement
 
 
@@ -29,6 +30,7 @@ def temperature(
     endpoint: txt.EndpointOption = None,
     model: txt.ModelOption = None,
     key_env: txt.KeyEnvOption = None,
+    key_header: txt.KeyHeaderOption = None,
     api: txt.ApiOption = None,
     stream: txt.StreamOption = False,
     logprobs: txt.LogprobsOption = None,
@@ -47,6 +49,7 @@ def temperature(
     prices: txt.PricesOption = None,
     yes: txt.YesOption = False,
     references: txt.ReferencesOption = None,
+    no_references: txt.NoReferencesOption = False,
     draws: txt.DrawsOption = 2000,
     replay: txt.ReplayOption = None,
     parquet: txt.ParquetOption = False,
@@ -64,18 +67,28 @@ def temperature(
         with opt.threads_in_use(threads):
             temperature_demo(out, seed=seed or 0, as_json=as_json)
         return
+    from smalti.temperature.analysis import analyse
+
     started = time.monotonic()
+    if parquet:
+        _check_pyarrow()
+    named = [*([] if no_references else [None]), *(references or [])]
     with opt.threads_in_use(threads):
         if replay is not None:
-            kept = ("out", "references", "draws", "seed", "parquet", "threads", "as_json")
+            kept = ("out", "references", "no_references", "draws", "seed", "parquet", "threads", "as_json")
             _check_alone(context, "replay", kept)
             measurement, folder, write = _replayed(replay, out)
+            if parquet and not write:
+                raise UsageError("--parquet writes a file: say where by -o OUT")
+            own = _references(named)
         else:
-            if out is None:
-                raise UsageError("say where the measurement is kept: -o OUT, a new or empty folder")
-            from smalti.cli.temperature_order import Order, read_fields, read_key, read_prices
+            from smalti.cli.temperature_order import NO_SYSTEM, Order, read_fields, read_key, read_prices
 
-            _check_table(out, parquet)
+            if out is None:
+                missing = endpoint is None and callable_ is None and not resume
+                raise UsageError(
+                    NO_SYSTEM if missing else "say where the measurement is kept: -o OUT, a new or empty folder"
+                )
             order = Order(
                 **{name: context.params[name] for name in _TAKEN},
                 out=out,
@@ -84,13 +97,20 @@ def temperature(
                 fields=read_fields(fields or ()),
                 command=tuple(map(shown, context.obj or ())),
             )
+            # Before anything is asked, since answers cost money and a name may be wrong.
+            own = _references(named)
             measurement = _asked(order, prices=read_prices(prices), yes=yes)
             folder, write = out, True
-        if parquet and not write:
-            raise UsageError("--parquet writes a file: say where by -o OUT")
         recording = measurement.recording()
         seed = measurement.setup.plan.seed if seed is None else seed
-        found = _analysed(recording, references=references or [], draws=draws, seed=seed)
+        try:
+            found = analyse(recording, references=own, draws=draws, seed=seed, progress=progress()).to_json()
+        except KeyboardInterrupt:
+            if replay is not None:
+                raise
+            raise StoppedError(
+                f"stopped; '{shown(folder)}' keeps every answer: repeat the command with --resume for the result"
+            ) from None
         if write:
             from smalti.cli.temperature_files import write_results
 
@@ -106,7 +126,19 @@ def temperature(
 
 
 _TAKEN = (
-    *("endpoint", "model", "callable_", "api", "stream", "prompts", "first", "repeats", "blocks", "pause"),
+    *(
+        "endpoint",
+        "model",
+        "key_header",
+        "callable_",
+        "api",
+        "stream",
+        "prompts",
+        "first",
+        "repeats",
+        "blocks",
+        "pause",
+    ),
     *("max_tokens", "logprobs", "send_seed", "timeout", "seed", "resume"),
 )
 
@@ -119,12 +151,11 @@ def _check_alone(context: typer.Context, name: str, allowed: tuple[str, ...]) ->
             raise UsageError(f"{parameter.opts[-1]} means nothing with --{name}: leave one of them out")
 
 
-def _check_table(out: Path, parquet: bool) -> None:
-    if parquet:
-        from smalti.cli.temperature_files import TABLE
-        from smalti.receipts.tables import check_table_name
-
-        check_table_name(out / TABLE)
+def _check_pyarrow() -> None:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise InputError(
+            "--parquet needs pyarrow, which is not installed: run pip install pyarrow, or leave --parquet out"
+        )
 
 
 def _asked(order: Order, *, prices: tuple[float, float] | None, yes: bool) -> Measurement:
@@ -207,15 +238,17 @@ def _replayed(run: Path, out: Path | None) -> tuple[Measurement, Path, bool]:
     return measurement, out, True
 
 
-def _analysed(recording: Recording, *, references: list[str], draws: int, seed: int) -> dict[str, Any]:
-    """The result as result.json holds it."""
+def _references(named: list[str | None]) -> list[Reference]:
+    """The references of the matched and the published protocol; None stands for those that come with Smalti."""
     from smalti.corpus.sources import open_text
-    from smalti.temperature.analysis import analyse
     from smalti.temperature.references import TextMachineReference, default_references
 
-    own: list[Any] = [*default_references()]
-    for source in references:
+    own: list[Reference] = []
+    for source in named:
+        if source is None:
+            own += default_references()
+            continue
         corpus = open_text(source)
         tell_notes(corpus.notes)
         own.append(TextMachineReference.of_corpus(corpus, source))
-    return analyse(recording, references=own, draws=draws, seed=seed, progress=progress()).to_json()
+    return own

@@ -30,6 +30,7 @@ from smalti.sampling.files import is_leftover, write_file
 from smalti.temperature.analysis import analyse
 from smalti.temperature.backoff import Clocks
 from smalti.temperature.client import Endpoint
+from smalti.temperature.curves import Asked
 from smalti.temperature.noise import parse_noise
 from smalti.temperature.plan import Plan
 from smalti.temperature.prompts import Prompt
@@ -156,7 +157,7 @@ def carry_out_trials(out: Path, trials: Trials, *, seed: int = 0, progress: Prog
     missing = [k for k, folder in enumerate(folders) if not (folder / RESULT).exists()]
     if missing:
         recordings = _measured({folders[k]: trials.noises[k] for k in missing}, trials, seed, progress)
-        references = default_references() if trials.references else ()
+        references = Asked(default_references() if trials.references else ())
         for folder, recording in recordings.items():
             found = analyse(recording, references=references, seed=seed, progress=progress)
             write_results(folder, found.to_json(), None)

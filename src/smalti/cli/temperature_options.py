@@ -41,6 +41,16 @@ KeyEnvOption = Annotated[
         show_default=False,
     ),
 ]
+KeyHeaderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--key-header",
+        metavar="NAME",
+        help="The header that the key goes in, such as api-key. Default: Authorization, as a bearer.",
+        rich_help_panel=_SYSTEM,
+        show_default=False,
+    ),
+]
 ApiOption = Annotated[
     str | None,
     typer.Option(
@@ -210,6 +220,15 @@ ReferencesOption = Annotated[
         "--reference",
         metavar="TEXT",
         help="A text whose machine is one more reference of the matched protocol. May be given several times.",
+        rich_help_panel=_ANALYSIS,
+        show_default=False,
+    ),
+]
+NoReferencesOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-references",
+        help="Leave out the references that come with Smalti; without --reference too, only log-probabilities count.",
         rich_help_panel=_ANALYSIS,
         show_default=False,
     ),

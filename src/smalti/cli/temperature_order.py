@@ -24,6 +24,7 @@ from smalti.temperature.store import Measurement, Setup, check_free, is_measurem
 from smalti.temperature.transport import Address
 
 REPEATS, BLOCKS, MAX_TOKENS = 10, 3, 32
+NO_SYSTEM = "say what is to be measured: --endpoint URL, --callable MODULE:NAME, --replay RUN or --demo"
 _MOST, _NONE = "most", "none"
 
 
@@ -43,6 +44,7 @@ class Order:
     api: str | None
     stream: bool
     key: str | None
+    key_header: str | None
     prompts: Path | None
     first: int | None
     repeats: int | None
@@ -99,10 +101,14 @@ def work_of(order: Order) -> Work:
         pause=order.pause or 0.0,
         seed=order.seed or 0,
     )
+    if plan.repeats * len(plan.loads) * plan.blocks < 2:
+        raise UsageError("one answer to a prompt cannot differ from another: give --repeats 2 or more")
     system = _system_of(order, None)
     if isinstance(system, Endpoint):
         for prompt in prompts:
             system.fields(prompt)  # refuses conversations where the API takes none
+            if system.holds_key(prompt.text):
+                raise UsageError("the key stands in a prompt, which is stored: take it out of the file of prompts")
     return Work(system, prompts, plan, order.logprobs in (None, _MOST), None)
 
 
@@ -172,6 +178,7 @@ def _check_source(order: Order) -> None:
             ("--model", order.model),
             ("--api", order.api),
             ("--key-env", order.key),
+            ("--key-header", order.key_header),
         ]
         meant += [("--logprobs", order.logprobs), ("--send-seed", order.send_seed), ("--set", order.fields or None)]
         for name, value in (*meant, ("--stream", order.stream or None)):
@@ -179,7 +186,7 @@ def _check_source(order: Order) -> None:
                 raise UsageError(f"{name} is of an endpoint, and --callable asks none: leave one of them out")
         return
     if order.endpoint is None:
-        raise UsageError("say what is to be measured: --endpoint URL, --callable MODULE:NAME, --replay RUN or --demo")
+        raise UsageError(NO_SYSTEM)
     if order.model is None:
         raise UsageError("say which model is to be measured: --model NAME, as the endpoint knows it")
     if order.api not in (None, "chat", "completions"):
@@ -194,8 +201,7 @@ def _system_of(order: Order, setup: Setup | None) -> System:
         limit = (order.max_tokens or MAX_TOKENS) if setup is None else setup.dialect.max_tokens
         return CallableSystem(_imported(order.callable_), max_tokens=limit, name=order.callable_)
     if setup is not None:
-        url, model = setup.system["endpoint"], setup.system["model"]
-        return _checked(order, Endpoint(url, model=model, dialect=setup.dialect, key=order.key, timeout=order.timeout))
+        return _endpoint(order, setup.system["endpoint"], setup.system["model"], setup.dialect)
     dialect = Dialect(
         api="completions" if order.api == "completions" else "chat",
         max_tokens=MAX_TOKENS if order.max_tokens is None else order.max_tokens,
@@ -206,12 +212,16 @@ def _system_of(order: Order, setup: Setup | None) -> System:
     )
     assert order.endpoint is not None
     assert order.model is not None
-    endpoint = Endpoint(order.endpoint, model=order.model, dialect=dialect, key=order.key, timeout=order.timeout)
-    return _checked(order, endpoint)
+    return _endpoint(order, order.endpoint, order.model, dialect)
 
 
-def _checked(order: Order, endpoint: Endpoint) -> Endpoint:
-    """Refuses a command line that holds the key, since it is kept in measure.json."""
+def _endpoint(order: Order, url: str, model: str, dialect: Dialect) -> Endpoint:
+    """An endpoint; refuses a command line that holds the key, since it is kept in measure.json."""
+    if order.key_header is not None and order.key is None:
+        raise UsageError("--key-header says where a key goes, and there is none: name its variable by --key-env")
+    endpoint = Endpoint(
+        url, model=model, dialect=dialect, key=order.key, key_header=order.key_header, timeout=order.timeout
+    )
     if endpoint.holds_key("\n".join(order.command)):
         raise UsageError("the key stands in the command line, which is stored: give it by --key-env only")
     return endpoint

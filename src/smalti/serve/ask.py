@@ -24,13 +24,16 @@ from smalti.errors import InputError, UsageError
 from smalti.sampling.truncation import Truncation
 from smalti.serve.model import ServedModel
 
-__all__ = ["MOST_ALTERNATIVES", "MOST_CHOICES", "MOST_TOKENS", "Ask", "Kind", "RefusedError", "read_ask"]
+__all__ = ["MOST_ALTERNATIVES", "MOST_CHOICES", "MOST_PROMPT", "MOST_TOKENS", "Ask", "Kind", "RefusedError", "read_ask"]
 
 Kind: TypeAlias = Literal["completions", "chat"]
 _Prompts: TypeAlias = tuple[NDArray[np.int32], ...]
 
 MOST_CHOICES = 128
 """Most answers of one request: prompts times `n`."""
+
+MOST_PROMPT = 65_536
+"""Most tokens of a prompt; each answer is written on a row of its own that begins with it."""
 
 MOST_TOKENS = 16_384
 """Most new tokens of one answer."""
@@ -138,11 +141,18 @@ def read_ask(body: bytes, kind: Kind, model: ServedModel) -> Ask:
         _refuse("best_of is not supported: leave it out, or set it to n", "best_of")
     if choices * len(prompts) > MOST_CHOICES:
         _refuse(f"a request may have at most {MOST_CHOICES} answers, and this asks for {choices * len(prompts)}", "n")
+    longest = max(map(len, prompts))
+    if longest > MOST_PROMPT:
+        raise RefusedError(
+            f"a prompt may have at most {MOST_PROMPT:,} tokens, and this has {longest:,}: send less",
+            param="prompt" if kind == "completions" else "messages",
+            code="context_length_exceeded",
+        )
     echo = kind == "completions" and fields.choice("echo")
     limit = "max_completion_tokens" if fields.has("max_completion_tokens") and kind == "chat" else "max_tokens"
     most = fields.whole(limit, _DEFAULT_TOKENS[kind], 0 if echo else 1, MOST_TOKENS)
     alternatives = _alternatives(fields, kind)
-    if echo and alternatives is not None and max(len(prompt) for prompt in prompts) > MOST_SCORED:
+    if echo and alternatives is not None and longest > MOST_SCORED:
         _refuse(f"echo with logprobs is for prompts of at most {MOST_SCORED:,} tokens", "echo")
     found = Ask(
         kind=kind,

@@ -1,7 +1,7 @@
 """The HTTP service: which address answers what, limits, and what a bad request is told.
 
-    GET  /health               whether it runs, what it serves, and what it has done
-    GET  /v1/models            the one model; also /v1/models/NAME
+    GET  /health               whether it runs, what it serves, and what it has done; also HEAD
+    GET  /v1/models            the one model; also /v1/models/NAME, and HEAD
     POST /v1/completions       see `smalti.serve.ask`
     POST /v1/chat/completions
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import io
 import itertools
 import secrets
 import select
@@ -28,6 +29,7 @@ from smalti.errors import InputError, SmaltiError, UsageError
 from smalti.serve.answers import Answers, error_record, packed
 from smalti.serve.ask import Kind, RefusedError, read_ask
 from smalti.serve.engine import BusyError, Engine, Job
+from smalti.serve.listening import Listener, PacedReader
 from smalti.serve.model import ServedModel
 from smalti.serve.writing import News, write
 
@@ -40,7 +42,6 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 """Addresses that only this computer reaches."""
 
 _DROPPED = 64 * 2**20  # bytes of a request that is too large that are read and dropped
-_MOST_CONNECTIONS = 1024
 _PATIENCE = 0.5  # seconds between looks whether the client is still there
 _ASKED: dict[str, Kind] = {"/v1/completions": "completions", "/v1/chat/completions": "chat"}
 
@@ -56,7 +57,8 @@ class Service:
         port: 0 takes a free one.
         threads: worker threads of the kernel; all processors unless given.
         noise_seed: seed of hidden noise; another one each time unless given.
-        idle: seconds after which a silent connection is closed.
+        idle: seconds after which a silent connection is closed, and most seconds from the first byte of a request to
+            its last.
 
     Raises:
         UsageError: there is no such address or port.
@@ -79,7 +81,7 @@ class Service:
         except (OSError, OverflowError, UnicodeError) as error:
             raise UsageError(f"there is no address {host!r} with port {port}: give --host and --port others") from error
         try:
-            self._server = _Server(family, address, self._handler(idle))
+            self._server = Listener(family, address, self._handler(idle))
         except OSError as error:
             raise InputError(
                 f"port {port} of {host} cannot be used ({error.strerror or error}): choose another one (--port; 0 "
@@ -111,48 +113,15 @@ class Service:
             self._thread.join(0.5)
 
     def _handler(self, idle: float) -> type[http.server.BaseHTTPRequestHandler]:
-        own = {"service": self, "timeout": idle, "numbers": itertools.count(), "session": secrets.token_hex(6)}
+        own = {"service": self, "idle": idle, "numbers": itertools.count(), "session": secrets.token_hex(6)}
         return type("Handler", (_Handler,), own)
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    """A listener that takes so many connections and no more, and says nothing."""
-
-    daemon_threads = True
-    request_queue_size = 256
-
-    def __init__(self, family: int, address: Any, handler: type[http.server.BaseHTTPRequestHandler]) -> None:
-        self.address_family = family
-        self._free = threading.BoundedSemaphore(_MOST_CONNECTIONS)
-        super().__init__(address[:2], handler)
-
-    def server_bind(self) -> None:
-        # Without the look-up of the host's name, which may take seconds.
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     """One connection."""
 
     service: Service
+    idle: float
     numbers: Iterator[int]
     session: str
     protocol_version = "HTTP/1.1"
@@ -161,12 +130,25 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.rfile.close()
+        self._reader = PacedReader(self.connection, self.idle)
+        self.rfile = io.BufferedReader(self._reader)
+
+    def handle_one_request(self) -> None:
+        self._reader.begin()
+        super().handle_one_request()
 
     def log_message(self, format: str, *args: Any) -> None:
         """The service is silent."""
 
     def do_GET(self) -> None:
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            # Nobody reads its body, which must not be taken for the next request.
+            self.close_connection = True
         self._answered(self._get)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def do_POST(self) -> None:
         self._answered(self._post)
@@ -197,14 +179,25 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _check_host(self) -> None:
         if self.service.host not in LOOPBACK:
             return
-        name = urllib.parse.urlsplit(f"//{self.headers.get('Host', '')}").hostname
-        if name is not None and name not in LOOPBACK:
+        for called in self.headers.get_all("Host", []):
+            try:
+                name = urllib.parse.urlsplit(f"//{called}").hostname
+            except ValueError:
+                name = called
+            if name is not None and name not in LOOPBACK:
+                self.close_connection = True
+                raise RefusedError(f"this service is called by a loopback address only, not as {name!r}", status=403)
+
+    def _path(self) -> str:
+        try:
+            return urllib.parse.urlsplit(self.path).path
+        except ValueError as error:
             self.close_connection = True
-            raise RefusedError(f"this service is called by a loopback address only, not as {name!r}", status=403)
+            raise RefusedError(f"{self.path[:100]!r} is no address here") from error
 
     def _get(self) -> None:
         model, engine = self.service.model, self.service.engine
-        path = urllib.parse.urlsplit(self.path).path
+        path = self._path()
         one = {"id": model.name, "object": "model", "created": 0, "owned_by": "smalti"}
         if path == "/health":
             self._send(
@@ -233,7 +226,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._refuse_path(path)
 
     def _post(self) -> None:
-        path = urllib.parse.urlsplit(self.path).path
+        path = self._path()
         # Before anything is refused, so that what is left of it is not taken for the next request.
         body = self._body()
         if path not in _ASKED:
@@ -262,10 +255,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         """The body of a request, as long as it says."""
-        said = self.headers.get("Content-Length")
-        if said is None or not (said.isascii() and said.isdecimal()):
+        said, *more = self.headers.get_all("Content-Length", [""])
+        if not (said.isascii() and said.isdecimal()) or more or "Transfer-Encoding" in self.headers:
             self.close_connection = True
-            raise RefusedError("the request does not say how long it is (Content-Length)", status=411)
+            raise RefusedError("the request does not say once how long it is (Content-Length)", status=411)
         if len(said) > 12 or int(said) > LARGEST_BODY:
             self.close_connection = True
             # Most clients read an answer only when they have sent everything.
@@ -301,7 +294,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         # The first news is waited for before anything is sent, so that a failure can still be told.
         first = next(found, [])
         self._begun = True
-        self._head(200, "text/event-stream; charset=utf-8", {"Transfer-Encoding": "chunked"})
+        # Before HTTP/1.1 there were no chunks: the end of the stream is that of the connection.
+        self._chunked = self.request_version not in ("HTTP/0.9", "HTTP/1.0")
+        self.close_connection |= not self._chunked
+        headers = {"Transfer-Encoding": "chunked"} if self._chunked else {}
+        self._head(200, "text/event-stream; charset=utf-8", headers)
         for record in answers.begin():
             self._event(packed(record))
         for news in itertools.chain([first], found):
@@ -310,11 +307,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         for record in answers.end():
             self._event(packed(record))
         self._event(b"[DONE]")
-        self.wfile.write(b"0\r\n\r\n")
+        if self._chunked:
+            self.wfile.write(b"0\r\n\r\n")
 
     def _event(self, data: bytes) -> None:
         event = b"data: " + data + b"\n\n"
-        self.wfile.write(b"%x\r\n" % len(event) + event + b"\r\n")
+        self.wfile.write(b"%x\r\n" % len(event) + event + b"\r\n" if self._chunked else event)
 
     def _send(self, status: int, record: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         body = packed(record)

@@ -16,7 +16,7 @@ import numpy as np
 from smalti.errors import InputError, whole_number
 from smalti.progress import SILENT, Progress
 from smalti.temperature import curves, drift, matched, published, trust
-from smalti.temperature.curves import ReferenceAnswers
+from smalti.temperature.curves import Asked, ReferenceAnswers
 from smalti.temperature.fit import Fit, goodness
 from smalti.temperature.likelihood import GRID, Fitted, Sites, fit, sites
 from smalti.temperature.metrics import Forms
@@ -31,7 +31,7 @@ __all__ = ["analyse"]
 def analyse(
     recording: Recording,
     *,
-    references: Sequence[Reference] = (),
+    references: Sequence[Reference] | Asked = (),
     draws: int = 2000,
     seed: int = 0,
     progress: Progress = SILENT,
@@ -42,7 +42,8 @@ def analyse(
         recording: what it answered.
 
     Keyword Args:
-        references: for the matched and the published protocol; three or more tell their systematic error.
+        references: for the matched and the published protocol; three or more tell their systematic error. `Asked`
+            remembers their answers for other recordings of the same prompts.
         draws: bootstrap draws and random exchanges of each test.
         seed: of the draws and of the references' answers.
         progress: is told of the references' answers.
@@ -72,10 +73,11 @@ def analyse(
         quality = Fit((), None, "No answer left the likeliest path, so there is nothing to fit.")
         if likely.left:
             quality = goodness(found, likely.temperature, draws=draws, seed=seed)
-    answered = work.ask(references) if references else []
+    asked = references if isinstance(references, Asked) else Asked(references)
+    answered = work.answers(asked) if len(asked) else []
     estimates = [] if likely is None else [_likelihood(work, likely, quality)]
     if answered:
-        estimates += [_matched(work, answered), _published(work, references)]
+        estimates += [_matched(work, answered), _published(work, answered)]
     return Result(
         system=dict(recording.system),
         units=recording.units,
@@ -92,7 +94,7 @@ def analyse(
         curves={
             "likelihood": [] if likely is None else list(zip(GRID.tolist(), likely.curve.tolist(), strict=True)),
             "matched": [_points(one) for one in answered],
-            "divergence": agreeing(forms, fresh.length, found, 0.0 if likely is None else likely.temperature),
+            "divergence": agreeing(work.shown, fresh.length, found, 0.0 if likely is None else likely.temperature),
         },
         notes=tuple(_notes(recording, work)),
     )
@@ -119,10 +121,9 @@ class _Work:
         """Answers that most of these prompts have."""
         return Counter(one.runs for one in self.shown).most_common(1)[0][0]
 
-    def ask(self, references: Sequence[Reference]) -> list[ReferenceAnswers]:
+    def answers(self, asked: Asked) -> list[ReferenceAnswers]:
         """The references' answers to these prompts."""
-        return curves.ask(
-            references,
+        return asked.answers(
             [self.recording.prompts[prompt] for prompt in self.several],
             runs=self.runs,
             max_tokens=self.recording.max_tokens,
@@ -150,14 +151,16 @@ def _likelihood(work: _Work, likely: Fitted, quality: Fit) -> Estimate:
         high=likely.high if likely.left else None,
         bound=None if likely.left else likely.high,
         systematic=likely.systematic if likely.left else None,
-        trust=trust.sentence("likelihood", len(work.several), work.runs),
+        trust=trust.sentence(
+            "likelihood", len(work.several), work.runs, likely.temperature if likely.left else likely.high
+        ),
         warnings=tuple(warnings + trust.few(len(work.several))),
     )
 
 
 def _matched(work: _Work, answered: Sequence[ReferenceAnswers]) -> Estimate:
     length = work.recording.length
-    every = [one.curve() for one in answered]
+    every = [one.curve for one in answered]
     system = curves.of_forms(work.shown, length)
     joint, alone = matched.joined(system, every, draws=work.draws, seed=work.seed)
     by_reference, warnings = [], []
@@ -192,20 +195,16 @@ def _matched(work: _Work, answered: Sequence[ReferenceAnswers]) -> Estimate:
         bound=None if varied else joint.high,
         systematic=(least, most) if varied else None,
         by_reference=tuple(by_reference) if varied else (),
-        trust=trust.sentence("matched", len(work.several), work.runs),
+        trust=trust.sentence("matched", len(work.several), work.runs, joint.temperature if varied else joint.high),
         warnings=tuple(warnings + trust.few(len(work.several))),
     )
 
 
-def _published(work: _Work, references: Sequence[Reference]) -> Estimate:
-    recording, prompts = work.recording, [work.recording.prompts[prompt] for prompt in work.several]
-    tables = [
-        curves.published_table(one, prompts, max_tokens=recording.max_tokens, seed=work.seed, progress=work.progress)
-        for one in references
-    ]
-    found = published.published(np.array([published.row(one, recording.length) for one in work.shown]), tables)
+def _published(work: _Work, answered: Sequence[ReferenceAnswers]) -> Estimate:
+    recording, prompts = work.recording, len(work.several)
+    found = published.published(published.rows(work.shown, recording.length), [one.table for one in answered])
     asked = {
-        "prompts": (len(prompts), published.PROMPTS),
+        "prompts": (prompts, published.PROMPTS),
         "answers to each": (work.runs, published.RUNS),
         "tokens": (recording.max_tokens, published.TOKENS),
     }
@@ -221,9 +220,9 @@ def _published(work: _Work, references: Sequence[Reference]) -> Estimate:
         bound=None,
         systematic=(min(found.by_reference), max(found.by_reference)),
         by_reference=tuple(
-            ByReference(one.name, value, None, None) for one, value in zip(references, found.by_reference, strict=True)
+            ByReference(one.name, value, None, None) for one, value in zip(answered, found.by_reference, strict=True)
         ),
-        trust=trust.sentence("published", len(prompts), work.runs),
+        trust=trust.sentence("published", prompts, work.runs, found.temperature),
         warnings=tuple(warnings),
     )
 
@@ -258,6 +257,12 @@ def _headline(estimates: Sequence[Estimate], work: _Work) -> dict[str, Any]:
         if all(len(one.forms) == 1 for one in work.shown):
             text = f"No two answers to a prompt differed: background temperature below {first.bound:.2g}"
         text += " (95 %)."
+    elif first.temperature is not None and first.temperature >= GRID[-1]:
+        text = f"Background temperature of {GRID[-1]:g}, the highest that is tried, or more (95 %: {first.low:.2g})."
+    elif first.high is not None and first.high >= GRID[-1]:
+        text = (
+            f"Background temperature {first.temperature:.2g} (95 % interval {first.low:.2g} to {GRID[-1]:g} or more)."
+        )
     else:
         text = f"Background temperature {first.temperature:.2g} (95 % interval {first.low:.2g} to {first.high:.2g})."
     return {"protocol": first.protocol, "text": text}
@@ -267,12 +272,15 @@ def _unavailable(recording: Recording, estimates: Sequence[Estimate]) -> list[di
     there = {one.protocol for one in estimates}
     out = []
     if "likelihood" not in there:
-        told = any(answer.logprobs is not None for answer in recording.answers)
-        why = (
-            "the system reports log-probabilities of the chosen tokens only; ask for alternatives"
-            if told
-            else "the system reports no log-probabilities"
-        )
+        told = [answer for answer in recording.answers if answer.logprobs is not None]
+        if not told:
+            why = "the system reports no log-probabilities"
+        elif any(len(at) > 1 for answer in told for at in answer.top or ()):
+            why = "no two answers to a prompt report alternatives at the same place"
+        elif any(answer.tokens for answer in told):
+            why = "the system reports log-probabilities of the chosen tokens only; ask for alternatives"
+        else:
+            why = "every answer is empty"
         out.append({"protocol": "likelihood", "why": why})
     return out + [
         {"protocol": protocol, "why": "no reference was named"}
@@ -283,12 +291,12 @@ def _unavailable(recording: Recording, estimates: Sequence[Estimate]) -> list[di
 
 def _load(work: _Work, load: str) -> dict[str, Any]:
     part = replace(work.recording, answers=work.recording.of(load=load))
-    forms = [Forms.of(answers) for p in range(len(part.prompts)) if (answers := part.of(prompt=p))]
+    forms = [Forms.of(answers) for p in range(len(part.prompts)) if len(answers := part.of(prompt=p)) > 1]
     found = sites(part)
     return {
         "load": load,
         "answers": len(part.answers),
-        "exact_match": mean_of([one.exact_match for one in forms], draws=work.draws, seed=work.seed),
+        "exact_match": mean_of([one.exact_match for one in forms], draws=work.draws, seed=work.seed) if forms else None,
         "temperature": None if found is None else _of_load(found, work),
     }
 
@@ -338,7 +346,7 @@ def _drift(work: _Work) -> dict[str, Any]:
 
 
 def _points(answers: ReferenceAnswers) -> dict[str, Any]:
-    curve = answers.curve()
+    curve = answers.curve
     rising = matched.isotonic(matched.means(curve.behind, np.ones((1, len(curve.behind)))))[0]
     return {"reference": answers.name, "points": list(zip(curve.temperatures.tolist(), rising.tolist(), strict=True))}
 

@@ -26,7 +26,7 @@ MOST_ALTERNATIVES = 20
 """Log-probabilities at each place that are asked for at first."""
 
 LEARNING = 8
-"""Most answers that `Endpoint.learned` asks for."""
+"""Most requests that `Endpoint.learned` makes."""
 
 _FEWER = {20: 5, 5: 1}
 _RESOURCES = {"chat": "/chat/completions", "completions": "/completions"}
@@ -46,6 +46,7 @@ class Endpoint:
         model: str,
         dialect: Dialect | None = None,
         key: str | None = None,
+        key_header: str | None = None,
         timeout: float = 60.0,
         clocks: Clocks | None = None,
     ) -> None:
@@ -59,6 +60,7 @@ class Endpoint:
             dialect: how it is asked; the chat API with 32 tokens and as many log-probabilities as can be had, unless
                 given.
             key: sent with every request, and kept nowhere.
+            key_header: the header that it is sent in; see `Transport`.
             timeout: most seconds for an answer.
             clocks: where time comes from.
 
@@ -74,9 +76,12 @@ class Endpoint:
         if taken:
             raise UsageError(f"the field {taken[0]!r} is set by the measurement itself: leave it out of --set")
         self._clocks = Clocks() if clocks is None else clocks
-        self._transport = Transport(Address.of(url), key=key, timeout=timeout)
+        self._transport = Transport(Address.of(url), key=key, key_header=key_header, timeout=timeout)
         self._key = key
-        if self.holds_key(json.dumps([url, model, dict(dialect.extra)])):
+        stored = json.dumps([url, model, dict(dialect.extra)], ensure_ascii=False)
+        if not stored.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in stored):
+            raise UsageError("the name of the model or a field of --set is no text: write it in UTF-8")
+        if self.holds_key(stored):
             raise UsageError("the key stands among the other settings, which are stored: give it by --key-env only")
         self.model, self.dialect = model, dialect
         self.notes: tuple[str, ...] = ()
@@ -162,10 +167,17 @@ class Endpoint:
             InputError: the system cannot be measured; the sentence says why.
         """
         dialect, notes = self.dialect, self.notes
-        for _ in range(LEARNING):
+        left = LEARNING
+
+        def ask(trial: Endpoint) -> Asked:
+            nonlocal left
+            left -= 1
+            return trial.ask(prompt)
+
+        while left:
             trial = self._with(dialect, notes)
             try:
-                reply = asked_again(lambda trial=trial: trial.ask(prompt), tries=tries, clocks=self._clocks)
+                reply = asked_again(lambda trial=trial: ask(trial), tries=min(tries, left), clocks=self._clocks)
             except AskError as error:
                 found = _adapted(dialect, error, most=alternatives == "most")
                 if found is None:
@@ -174,7 +186,7 @@ class Endpoint:
                 notes = (*notes, *note)
                 continue
             return self._with(dialect, (*notes, *_told(reply.reply, dialect)))
-        raise InputError(f"{self.url} refused {LEARNING} requests, each for another reason; see what it accepts")
+        raise InputError(f"{self.url} gave no answer to {LEARNING} requests in all their forms; see what it accepts")
 
     def _with(self, dialect: Dialect, notes: tuple[str, ...]) -> Endpoint:
         other = object.__new__(Endpoint)

@@ -46,7 +46,7 @@ class Fit:
     """How well one temperature describes the noise.
 
     Attributes:
-        thirds: from the lowest predicted hazard to the highest; empty where too few runs left.
+        thirds: from the lowest predicted hazard to the highest; empty where too few runs left, or none should have.
         p: chance of a worse fit if the noise is a temperature; None where too few runs left.
         text: a sentence.
     """
@@ -64,6 +64,9 @@ def goodness(found: Sites, temperature: float, *, draws: int, seed: int) -> Fit:
     hazard = _step(1.0 - exp2(hazards(found, np.array([temperature]))[0][:, 0] / LN2))
     came, seen = found.came.sum(axis=1), found.left.sum(axis=1)
     expected = hazard * came
+    if not expected.sum():
+        text = "One temperature does not describe this noise: answers take tokens that it makes impossible."
+        return Fit((), 0.0, text)
     order = np.argsort(hazard, kind="stable")
     part = np.empty(len(order), np.int64)
     part[order] = np.minimum(2, np.floor(3 * np.cumsum(expected[order]) / expected.sum())).astype(np.int64)

@@ -14,10 +14,13 @@ sum of -log q_t(T) over the runs = 3.
 
 Systems report the K likeliest tokens only. The others have the mass r together and at most c each, so for T <= 1
 their share of S lies between 0 and (r / c) exp(-(z* - log c) / T): *certified* bounds on q, and so on the maximum.
+The estimate takes the most that they can do; intervals hold what follows from the most and from nothing, and the bound
+is that from nothing, the larger one. With no alternative beside the greedy token there is nothing to estimate from.
 
 Where a system reports log-probabilities after its noise, repeats of one prefix differ, and z is their mean over the n
 runs there. A run then differs from a mean that it has a part in, by noise of sqrt(1 - 1 / n) its size (exactly so for
-normal noise); the gaps of such sites are divided by that, and a site with one such run says nothing.
+normal noise), or sqrt(1 - sum of c^2 / n^2) where c runs each report the same, as those of one fixed configuration do;
+the gaps of such sites are divided by that, and a site with one such run says nothing.
 Source: theory of Messina & Scotta 2026 (arXiv 2604.22411), section 2; the protocol is ours.
 """
 
@@ -49,6 +52,7 @@ _STEP = 2.0**-16  # what log-likelihoods are rounded to, in nats
 _CELLS = 2_000_000
 _EQUAL = 1e-9  # log-probabilities that are as close are the same
 _LOWEST = 1e9  # a log-probability of nothing
+_LEAST_CAP = -690.0  # least log-probability of which the inverse is a number; a larger one bounds more
 _LOG2_10 = 3.321928094887362
 
 Floats = NDArray[np.float64]
@@ -108,9 +112,9 @@ class Fitted:
 
 
 def sites(recording: Recording) -> Sites | None:
-    """The sites of a recording's answers, cached ones left out; None where no alternatives were reported.
+    """The sites of a recording's answers, cached ones left out; None where no site has two alternatives.
 
-    A path ends where a run of those still on it has ended, or where none of them tells alternatives.
+    A path ends where a run of those still on it has ended, or where none of them tells alternatives that are possible.
     """
     blocks = {block: b for b, block in enumerate(recording.blocks)}
     rows: list[_Row] = []
@@ -127,7 +131,7 @@ def sites(recording: Recording) -> Sites | None:
             runs = [answer for answer in runs if answer.tokens[place] == row.greedy]
     if any(row.noisy for row in rows):
         rows = [row for row in rows if row.reports > 1]
-    if not rows:
+    if not any(row.gaps for row in rows):
         return None
     width = max(len(row.gaps) for row in rows)
     came, left = (np.zeros((len(rows), len(blocks)), np.int64) for _ in range(2))
@@ -168,12 +172,15 @@ def _row(prompt: int, place: int, told: Sequence[Answer], runs: list[Answer]) ->
     mean = {token: math.fsum(one[token] for one in lists) / len(lists) for token in known}
     taken = Counter(answer.tokens[place] for answer in runs)
     greedy = min(known, key=lambda token: (-mean[token], -taken[token], token))
+    if mean[greedy] <= _LEAST_CAP:  # the likeliest token is one of the impossible ones
+        return None
     noisy = any(
         max(apart) - min(apart) > _EQUAL for token in known for apart in [[o[greedy] - o[token] for o in lists]]
     )
-    shrunk = math.sqrt(1.0 - 1.0 / len(lists)) if noisy else 1.0
+    alike = Counter(tuple(sorted(one.items())) for one in lists).values() if noisy else ()
+    shrunk = math.sqrt(1.0 - sum(c * c for c in alike) / len(lists) ** 2)
     # A token that is missing from a list has at most what is last there.
-    cap = min(max(min(one.values()) for one in lists), mean[greedy])
+    cap = max(min(max(min(one.values()) for one in lists), mean[greedy]), _LEAST_CAP)
     rest = 1.0 - math.fsum(_exp(value) for value in mean.values())
     return _Row(
         prompt,
@@ -247,21 +254,33 @@ def fit(found: Sites, *, draws: int, seed: int) -> Fitted:
 
     The interval is the wider of two at each end: what chance allows with these prompts (the temperatures whose
     log-likelihood is within 1.92 of the maximum), and what other prompts and time blocks could have given (percentiles
-    of the maximum over bootstrap draws of prompts and of blocks in which some run left its path).
+    of the maximum over bootstrap draws of prompts and of blocks in which some run left its path). Where tokens are not
+    reported, it holds the intervals of both that can be assumed of them.
     """
     parts = log_likelihoods(found)
     total = parts.sum(axis=(0, 1))
     left = int(found.left.sum())
+    # Where all tokens are reported, both assumptions are one.
+    fewest = log_likelihoods(found, tail="none") if found.tail_count.any() else parts
     if not left:
-        bound, capped = _bound(total)
+        bound, capped = _bound(fewest.sum(axis=(0, 1)))
         return Fitted(0.0, 0.0, bound, (0.0, 0.0), 0, total * _STEP, capped)
     best = float(peaks(total[None])[0])
-    low, high = _profile(total)
-    drawn = _drawn(parts, draws, seed)
-    if len(drawn):
-        bottom, top = interval(drawn, parts.shape[0])
+    low, high = _interval(parts, draws, seed)
+    if fewest is not parts:
+        bottom, top = _interval(fewest, draws, seed)
         low, high = min(low, bottom), max(high, top)
     return Fitted(best, low, high, _certified(found, best), left, total * _STEP, high >= GRID[-1])
+
+
+def _interval(parts: Floats, draws: int, seed: int) -> tuple[float, float]:
+    """The wider of two intervals at each end, see `fit`."""
+    low, high = _profile(parts.sum(axis=(0, 1)))
+    drawn = _drawn(parts, draws, seed)
+    if not len(drawn):
+        return low, high
+    bottom, top = interval(drawn, parts.shape[0])
+    return min(low, bottom), max(high, top)
 
 
 def _drawn(parts: Floats, draws: int, seed: int) -> Floats:

@@ -10,8 +10,9 @@ The mean of `behind` over prompts, made monotone in T (isotonic regression), is 
 reaches the system's mean, linear between the grid's temperatures and down to 0 at T = 0.
 
 Few prompts carry what little there is to see at low temperatures: those with a near tie on their path. So where less
-than half of the prompts varied, the interval also covers what the exact binomial interval of that share gives on the
-reference's curve of shares; where none did, the answer is the bound at which the chance of that is 5 %.
+than half of the prompts varied, or there is just one, the interval also covers what the exact binomial interval of that
+share gives on the reference's curve of shares; where none did, the answer is the bound at which the chance of that is
+5 %.
 
 A reference with another sharpness has another curve. That error does not shrink with more answers: at least three
 references are asked, and their spread is reported as a systematic error.
@@ -174,7 +175,7 @@ def _inverted(system: Measured, curve: Curve, point: float, sample: Floats) -> I
         return Inverted(curve.name, 0.0, 0.0, bound, bound >= top)
     sample = sample[sample > 0]  # some answers differed, so T is not 0
     low, high = interval(sample, size) if len(sample) else (point, point)
-    if 2 * seen < size:
+    if 2 * seen < size or size == 1:  # of one prompt, all draws are the same
         least, most = shares(curve, np.array(binomial(seen, size))).tolist()
         low, high = min(low, least), max(high, most)
     return Inverted(curve.name, point, min(low, point), max(high, point), max(high, point) >= top)

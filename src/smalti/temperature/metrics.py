@@ -22,7 +22,14 @@ from numpy.typing import NDArray
 
 from smalti.temperature.record import Answer
 
-__all__ = ["Forms", "edit_distances", "first_divergence", "subsequences"]
+__all__ = [
+    "Forms",
+    "edit_distances",
+    "first_divergence",
+    "mean_edit_distances",
+    "mean_subsequences",
+    "subsequences",
+]
 
 _CELLS = 4_000_000
 """Cells of a table of pairs by places that are worked on at a time."""
@@ -90,41 +97,80 @@ class Forms:
 
     def edit_distance(self, length: int) -> float:
         """Mean edit distance of pairs divided by `length`, from two answers on. Tier: *bitwise*."""
-        return self._mean(edit_distances(self.forms, *self._pairs), length)
+        return mean_edit_distances([self], length)[0]
 
     def subsequence(self) -> float:
         """Mean of 1 - LCS / the shorter length over pairs, from two answers on; 1 where just one of the two is empty.
 
         Tier: *bitwise*.
         """
-        a, b = self._pairs
-        lengths = np.array([len(form) for form in self.forms])
-        shorter = np.minimum(lengths[a], lengths[b])
-        common = subsequences(self.forms, a, b)
-        return self._mean(np.where(shorter > 0, 1.0 - common / np.maximum(shorter, 1), 1.0), 1)
+        return mean_subsequences([self])[0]
 
     def behind(self, length: int) -> float:
         """Mean share of `length` that lies behind the first difference of a pair, from two answers on.
 
         Tier: *bitwise*.
         """
-        a, b = self._pairs
+        a, b = self.pairs
         pairs = zip(a.tolist(), b.tolist(), strict=True)
         places = [first_divergence(self.forms[i], self.forms[j]) for i, j in pairs]
-        return self._mean(np.array([length - min(place or 0, length) for place in places], np.float64), length)
+        return self.mean(np.array([length - min(place or 0, length) for place in places], np.float64), length)
 
     @cached_property
-    def _pairs(self) -> tuple[Places, Places]:
+    def pairs(self) -> tuple[Places, Places]:
         """All pairs of different forms."""
         return np.triu_indices(len(self.forms), 1)
 
-    def _mean(self, values: NDArray[np.float64], length: int) -> float:
+    def mean(self, values: NDArray[np.float64], length: int) -> float:
         """Mean over pairs of answers of what pairs of forms have; equal answers have 0. Sums in order."""
-        a, b = self._pairs
+        a, b = self.pairs
         if not len(a):
             return 0.0
         total = np.cumsum(values * (self.counts[a] * self.counts[b]))[-1]
         return float(total / (self.runs * (self.runs - 1) / 2) / length)
+
+
+def mean_edit_distances(several: Sequence[Forms], length: int) -> list[float]:
+    """`Forms.edit_distance` of each; what pairs they share is computed once. Tier: *bitwise*."""
+    union, places = _shared(several)
+    distances = edit_distances(union, *places.pairs)
+    return [one.mean(distances[at], length) for one, at in zip(several, places.of, strict=True)]
+
+
+def mean_subsequences(several: Sequence[Forms]) -> list[float]:
+    """`Forms.subsequence` of each; what pairs they share is computed once. Tier: *bitwise*."""
+    union, places = _shared(several)
+    a, b = places.pairs
+    lengths = np.array([len(form) for form in union])
+    shorter = np.minimum(lengths[a], lengths[b])
+    apart = np.where(shorter > 0, 1.0 - subsequences(union, a, b) / np.maximum(shorter, 1), 1.0)
+    return [one.mean(apart[at], 1) for one, at in zip(several, places.of, strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """The different pairs of several `Forms`.
+
+    pairs: both forms of each, as numbers in their union.
+    of: for each of the `Forms`, which of these its pairs are.
+    """
+
+    pairs: tuple[Places, Places]
+    of: list[Places]
+
+
+def _shared(several: Sequence[Forms]) -> tuple[list[Units], _Shared]:
+    """The union of the forms, and its pairs."""
+    number = dict[Units, int]()
+    keys = []
+    for one in several:
+        own = np.array([number.setdefault(form, len(number)) for form in one.forms], np.intp)
+        a, b = one.pairs
+        keys.append(np.stack([np.minimum(own[a], own[b]), np.maximum(own[a], own[b])]))
+    both = np.concatenate(keys, axis=1)
+    distinct, at = np.unique(both[0] * len(number) + both[1], return_inverse=True)
+    sizes = np.cumsum([key.shape[1] for key in keys])[:-1]
+    return list(number), _Shared(np.divmod(distinct, max(len(number), 1)), np.split(at, sizes))
 
 
 def edit_distances(forms: Sequence[Units], left: Places, right: Places) -> NDArray[np.float64]:

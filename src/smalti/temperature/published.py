@@ -17,9 +17,19 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from smalti.temperature.metrics import Forms
+from smalti.temperature.metrics import Forms, mean_edit_distances, mean_subsequences
 
-__all__ = ["GRID", "PROMPTS", "REFERENCE_RUNS", "RUNS", "TOKENS", "Published", "kolmogorov_smirnov", "published", "row"]
+__all__ = [
+    "GRID",
+    "PROMPTS",
+    "REFERENCE_RUNS",
+    "RUNS",
+    "TOKENS",
+    "Published",
+    "kolmogorov_smirnov",
+    "published",
+    "rows",
+]
 
 GRID = tuple(k / 100 for k in [*range(20), *range(20, 51, 5), *range(60, 101, 10)])
 PROMPTS, RUNS, REFERENCE_RUNS, TOKENS = 30, 100, 32, 32
@@ -40,9 +50,10 @@ class Published:
     by_reference: tuple[float, ...]
 
 
-def row(forms: Forms, length: int) -> tuple[float, float, float]:
-    """The three numbers of one prompt: exact match, edit distance / length, 1 - LCS / shorter length."""
-    return forms.exact_match, forms.edit_distance(length), forms.subsequence()
+def rows(several: Sequence[Forms], length: int) -> Floats:
+    """The three numbers of prompts: exact match, edit distance / length, 1 - LCS / shorter length. Shape (P, 3)."""
+    exact = [one.exact_match for one in several]
+    return np.array([exact, mean_edit_distances(several, length), mean_subsequences(several)]).T
 
 
 def kolmogorov_smirnov(a: Floats, b: Floats) -> Fraction:

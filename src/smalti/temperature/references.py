@@ -3,8 +3,8 @@
 A reference gives the logits z of the token that follows a prefix. At temperature T it says argmax(z + T g) with g
 standard Gumbel noise, which is distributed as softmax(z / T); at 0 it says the likeliest token, the lowest among equal
 ones. `sample` draws the same g whatever T is (common random numbers): curves over T are smooth, and runs at low
-temperatures share most of their prefixes. At each place all runs of all temperatures are asked about at once, equal
-prefixes only once.
+temperatures share most of their prefixes. At each place all runs of all prompts and temperatures are asked about at
+once, equal prefixes of a prompt only once.
 
 - `TextMachineReference`: a closed-form text machine, left to right. No model is downloaded, and p is exact. Prompts
   about anything but its own corpus tell it nothing, and it would continue all of them alike; so by default each prompt
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -48,6 +48,7 @@ ENDED = -1
 
 _WINDOWS_KEPT = 32_000_000  # numbers, of 8 bytes each, that a `TextMachineReference` remembers
 _WINDOWS = 4096  # asked about in one call
+_NUMBERS = 8_000_000  # logits that `sample` holds at a time
 _PASSAGE = 256  # characters
 
 Floats = NDArray[np.float64]
@@ -93,66 +94,111 @@ class Reference(Protocol):
 
 def sample(
     reference: Reference,
-    prompt: str,
+    prompts: Sequence[str],
     temperatures: Sequence[float],
     *,
-    runs: int,
+    runs: int | Sequence[int],
     max_tokens: int,
     seed: int,
+    tick: Callable[[], None] | None = None,
 ) -> NDArray[np.int32]:
-    """Answers of a reference to one prompt. Tier: *bitwise*, if its logits are.
+    """Answers of a reference to prompts. Tier: *bitwise*, if its logits are.
 
     Args:
         reference: what is asked.
-        prompt: a text.
-        temperatures: each at least 0.
+        prompts: P texts.
+        temperatures: T of them, each at least 0.
 
     Keyword Args:
-        runs: answers at each temperature.
-        max_tokens: length of answers.
-        seed: from 0; other prompts and other seeds give independent draws. Run r is the same however many there are.
+        runs: n, answers to each prompt at each temperature; or one number for each temperature.
+        max_tokens: L, length of answers.
+        seed: from 0; other prompts and other seeds give independent draws. Run r is the same whatever else is asked.
+        tick: called after each of the L places.
 
     Returns:
-        Tokens, `ENDED` behind an end. int32, shape (temperatures, runs, max_tokens).
+        Tokens, `ENDED` behind an end, and in runs that a temperature does not have. int32, shape (P, T, n, L), n the
+        largest number of runs.
 
     Raises:
         UsageError: a number without meaning.
     """
-    runs = whole_number(runs, "A number of runs is a whole number from 1", least=1)
+    several = [runs] * len(temperatures) if isinstance(runs, int) else runs
+    several = [whole_number(n, "A number of runs is a whole number from 1", least=1) for n in several]
     max_tokens = whole_number(max_tokens, "A length of answers is a whole number from 1", least=1)
     for temperature in temperatures:
         if not 0.0 <= temperature < float("inf"):
             raise UsageError(f"a temperature of {temperature!r} has no meaning: give a number of at least 0")
-    purpose = f"temperature/reference/{_digest(prompt).hex()}"
-    out = np.full((len(temperatures), runs, max_tokens), ENDED, np.int32)
-    prefixes = [reference.encode(prompt)]
-    # Which of the prefixes each run has reached; those at an end keep -1.
-    reached = np.zeros((len(temperatures), runs), np.int64)
+    most = max(several, default=0)
+    out = np.full((len(prompts), len(temperatures), most, max_tokens), ENDED, np.int32)
+    prefixes = [_Prefix(p, reference.encode(prompt)) for p, prompt in enumerate(prompts)]
+    # Which of the prefixes each run has reached; -1 at an end.
+    reached = np.where(
+        np.arange(most) < np.array(several, np.int64)[:, None], np.arange(len(prompts))[:, None, None], -1
+    )
     ends = np.array(sorted(reference.ends), np.int64)
     for place in range(max_tokens):
-        if not prefixes:
-            break
-        logits = reference.logits(prefixes)
-        noise = _gumbel(runs, reference.vocabulary, seed=seed, purpose=purpose, step=place)
-        for drawn, temperature, at in zip(out[:, :, place], temperatures, reached, strict=True):
-            going = np.flatnonzero(at >= 0)
-            best = logits.argmax(axis=1)[at[going]]
-            drawn[going] = (logits[at[going]] + temperature * noise[going]).argmax(axis=1) if temperature else best
-        # The prefixes that are reached next, each once, in order of (prefix, token).
-        going = (reached >= 0) & ~np.isin(out[:, :, place], ends)
-        pairs = reached[going] * reference.vocabulary + out[:, :, place][going]
-        distinct, number = np.unique(pairs, return_inverse=True)
-        before, token = np.divmod(distinct, reference.vocabulary)
-        prefixes = [[*prefixes[b], t] for b, t in zip(before.tolist(), token.tolist(), strict=True)]
-        reached = np.full_like(reached, -1)
-        reached[going] = number
+        if prefixes:
+            noise = _Noise(prompts, most, reference.vocabulary, seed, place)
+            out[..., place] = _next(reference, prefixes, reached, np.array(temperatures), noise)
+            # The prefixes that are reached next, each once, in order of (prefix, token).
+            going = (reached >= 0) & ~np.isin(out[..., place], ends)
+            pairs = reached[going] * reference.vocabulary + out[..., place][going]
+            distinct, number = np.unique(pairs, return_inverse=True)
+            before, token = np.divmod(distinct, reference.vocabulary)
+            prefixes = [prefixes[b].then(t) for b, t in zip(before.tolist(), token.tolist(), strict=True)]
+            reached = np.full_like(reached, -1)
+            reached[going] = number
+        if tick is not None:
+            tick()
     return out
 
 
-def _gumbel(runs: int, vocabulary: int, *, seed: int, purpose: str, step: int) -> Floats:
-    """Standard Gumbel draws by inversion, -log(-log u); those of a run do not depend on how many there are. (R, V)."""
-    u = np.maximum(uniforms(runs * vocabulary, seed=seed, purpose=purpose, step=step), 2.0**-54)
-    return -LN2 * log2(-LN2 * log2(u)).reshape(runs, vocabulary)
+@dataclass(frozen=True)
+class _Prefix:
+    """What a run has before it: the number of its prompt, and all tokens."""
+
+    prompt: int
+    tokens: list[int]
+
+    def then(self, token: int) -> _Prefix:
+        return _Prefix(self.prompt, [*self.tokens, token])
+
+
+class _Noise:
+    """Standard Gumbel draws of one place, one prompt at a time; the same for all temperatures."""
+
+    def __init__(self, prompts: Sequence[str], runs: int, vocabulary: int, seed: int, place: int) -> None:
+        self._prompts, self._runs, self._vocabulary, self._seed, self._place = prompts, runs, vocabulary, seed, place
+        self._last: tuple[int, Floats] | None = None
+
+    def of(self, prompt: int) -> Floats:
+        """Those of a prompt; run r does not depend on how many there are. Shape (R, V)."""
+        if self._last is None or self._last[0] != prompt:
+            purpose = f"temperature/reference/{_digest(self._prompts[prompt]).hex()}"
+            u = uniforms(self._runs * self._vocabulary, seed=self._seed, purpose=purpose, step=self._place)
+            drawn = -LN2 * log2(-LN2 * log2(np.maximum(u, 2.0**-54)))
+            self._last = prompt, drawn.reshape(self._runs, self._vocabulary)
+        return self._last[1]
+
+
+def _next(
+    reference: Reference, prefixes: Sequence[_Prefix], reached: NDArray[np.int64], temperatures: Floats, noise: _Noise
+) -> NDArray[np.int32]:
+    """The next token of every run, `ENDED` for those that have reached no prefix. Shape of `reached`, (P, T, n)."""
+    out = np.full(reached.shape, ENDED, np.int32)
+    limit = max(1, _NUMBERS // reference.vocabulary)
+    for begin in range(0, len(prefixes), limit):
+        some = prefixes[begin : begin + limit]
+        logits = reference.logits([prefix.tokens for prefix in some])
+        for prompt in range(some[0].prompt, some[-1].prompt + 1):
+            at = reached[prompt] - begin
+            which, run = np.nonzero((at >= 0) & (at < len(some)))
+            for first in range(0, len(run), limit):
+                t, n = which[first : first + limit], run[first : first + limit]
+                # At temperature 0 nothing is added, and the first of equal logits is the lowest token.
+                scores = logits[at[t, n]] + temperatures[t, None] * noise.of(prompt)[n]
+                out[prompt, t, n] = scores.argmax(axis=1)
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -343,7 +389,7 @@ class TransformersReference:
         threads: threads of torch; its own default unless given.
 
     Raises:
-        InputError: torch, transformers or the weights are not there.
+        InputError: torch, transformers or the weights are not there, or a prompt is too long or has no tokens.
     """
 
     def __init__(self, model: str, *, threads: int | None = None) -> None:
@@ -352,7 +398,7 @@ class TransformersReference:
             import transformers  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise InputError(
-                f"the reference {model!r} needs {error.name}: install it with pip install torch transformers"
+                f"the reference {model!r} needs {error.name}: install it with pip install 'smalti[torch]'"
             ) from error
         if threads is not None:
             torch.set_num_threads(threads)
@@ -370,6 +416,12 @@ class TransformersReference:
 
     def logits(self, prefixes: Sequence[Sequence[int]]) -> Floats:
         """See `Reference`."""
+        longest, most = max(map(len, prefixes), default=0), getattr(self._model.config, "max_position_embeddings", None)
+        if most is not None and longest > most:
+            raise InputError(
+                f"the reference {self.name!r} reads {most} tokens, and a prompt with its answer has {longest}: ask "
+                "shorter prompts"
+            )
         rows: list[Floats] = []
         with self._torch.inference_mode():
             for prefix in prefixes:
@@ -378,12 +430,15 @@ class TransformersReference:
         return np.stack(rows)
 
     def encode(self, text: str) -> list[int]:
-        """See `Reference`: by the model's chat template if it has one."""
-        if self._cut.chat_template:
+        """See `Reference`: by the model's chat template if it has one; for nothing, the token that begins a text."""
+        chat = bool(self._cut.chat_template)
+        if chat:
             message = [{"role": "user", "content": text}]
             text = self._cut.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
-            return list(self._cut(text, add_special_tokens=False)["input_ids"])
-        return list(self._cut(text)["input_ids"])
+        tokens = list(self._cut(text, add_special_tokens=not chat)["input_ids"])
+        if not tokens and self._cut.bos_token_id is None:
+            raise InputError(f"the reference {self.name!r} has no token for the prompt {text[:40]!r}: ask another one")
+        return tokens or [self._cut.bos_token_id]
 
     def decode(self, tokens: Sequence[int]) -> list[str]:
         """See `Reference`."""

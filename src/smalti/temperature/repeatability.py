@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from smalti.temperature.likelihood import Sites, hazards
+from smalti.temperature.matched import binomial
 from smalti.temperature.metrics import Forms
 from smalti.temperature.record import Recording
 from smalti.temperature.resample import counts, interval, means
@@ -19,9 +20,18 @@ __all__ = ["agreeing", "mean_of", "repeatability"]
 
 
 def mean_of(values: ArrayLike, *, draws: int, seed: int) -> Interval:
-    """The mean over prompts with its bootstrap interval. Shape (P,)."""
+    """The mean over prompts of values from 0 to 1, with its bootstrap interval. Shape (P,).
+
+    One prompt says nothing of others: from 0 to 1. Where all values are the same, all draws are too: the interval then
+    goes as far as prompts with 0, or with 1, could have been missed (Clopper & Pearson 1934).
+    """
     table = np.asarray(values, np.float64)[:, None]
     point = float(means(table, np.ones((1, len(table))))[0, 0])
+    if len(table) == 1:
+        return Interval(point, 0.0, 1.0)
+    if (table == table[0]).all():
+        missed = binomial(0, len(table))[1]
+        return Interval(point, point * (1.0 - missed), point + (1.0 - point) * missed)
     drawn = means(table, counts(draws, len(table), seed=seed, purpose="temperature/bootstrap/prompts"))[:, 0]
     low, high = interval(drawn, len(table))
     return Interval(point, min(low, point), max(high, point))
@@ -42,7 +52,7 @@ def repeatability(
         seed: of the draws.
     """
     shown = [forms[prompt] for prompt in measured]
-    lost = [place for one in forms.values() for place in one.divergences]
+    lost = [place for one in shown for place in one.divergences]
     parted = [place for place in lost if place is not None]
     numbers = {
         "exact_match": [one.exact_match for one in shown],
@@ -71,7 +81,7 @@ def repeatability(
 
 
 def agreeing(
-    forms: Mapping[int, Forms], length: int, found: Sites | None, temperature: float
+    shown: Sequence[Forms], length: int, found: Sites | None, temperature: float
 ) -> list[tuple[int, float, float | None]]:
     """(place, share of answers that have not left the path before or at it, the share that a temperature predicts).
 
@@ -79,7 +89,7 @@ def agreeing(
     predicted then. Behind the last place that is known a path goes on as it is.
     """
     if found is None:
-        lost = [length if place is None else place for one in forms.values() for place in one.divergences]
+        lost = [length if place is None else place for one in shown for place in one.divergences]
         return [(t, sum(place > t for place in lost) / len(lost), None) for t in range(length)]
     runs = found.runs
     stay = hazards(found, np.array([temperature]))[0][:, 0] if temperature > 0 else np.zeros(len(found.prompt))

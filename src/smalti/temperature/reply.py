@@ -22,18 +22,19 @@ __all__ = ["Api", "AskError", "Dialect", "Kind", "Reply", "read_reply", "words"]
 Api = Literal["chat", "completions", "callable"]
 
 Kind = Literal[
-    "down", "slow", "limited", "server", "key", "missing", "moved", "quota",
+    "down", "untrusted", "slow", "limited", "server", "key", "missing", "moved", "quota",
     "refused", "malformed", "truncated", "empty", "bare", "reasoning", "callable",
 ]  # fmt: skip
 """What can go wrong with a request.
 
-With any request: no connection, no answer in time, too many requests, an error of the server, a key that it refuses, an
-address or model that is not there, a redirection, an account that is used up. With this one: refused, answered in no
-known form, cut off, answered with nothing, answered without the log-probabilities that were asked for, no answer
-because hidden reasoning used the limit of tokens, an exception in a callable.
+With any request: no connection, a certificate that is not trusted, no answer in time, too many requests, an error of
+the server, a key that it refuses, an address or model that is not there, a redirection, an account that is used up.
+With this one: refused, answered in no known form, cut off, answered with nothing, answered without the
+log-probabilities that were asked for, no answer because hidden reasoning used the limit of tokens, an exception in a
+callable.
 """
 
-_OF_SYSTEM = ("down", "limited", "key", "missing", "moved", "quota")
+_OF_SYSTEM = ("down", "untrusted", "limited", "key", "missing", "moved", "quota")
 _FREE = ("down", "limited", "server")
 _PASSING = ("down", "slow", "limited", "server", "malformed", "truncated", "empty")
 _LONGEST = 600  # characters of a sentence
@@ -54,7 +55,7 @@ class AskError(InputError):
         self, kind: Kind, sentence: str, *, status: int | None = None, body: bytes = b"", wait: float | None = None
     ) -> None:
         # Much of it may be a server's own words, of any length and on any number of lines.
-        line = " ".join(sentence.split())
+        line = _sound(" ".join(sentence.split()))
         super().__init__(line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ...")
         self.kind: Kind = kind
         self.status, self.body, self.wait = status, body, wait
@@ -298,10 +299,10 @@ def _of_api(record: Mapping[str, Any], dialect: Dialect) -> Reply:
     hidden = ""
     if dialect.api == "chat":
         message = choice["message"]
-        text = _text_of(message.get("content"))
+        text = _sound(_text_of(message.get("content")))
         hidden = message.get("reasoning_content") or message.get("reasoning") or ""
     else:
-        text = _text_of(choice["text"])
+        text = _sound(_text_of(choice["text"]))
     usage = record.get("usage") or {}
     details = usage.get("completion_tokens_details") or {}
     reasoning = int(details.get("reasoning_tokens") or 0)
@@ -323,7 +324,7 @@ def _of_api(record: Mapping[str, Any], dialect: Dialect) -> Reply:
 
 def _of_callable(record: Mapping[str, Any], dialect: Dialect) -> Reply:
     if "text" in record:
-        return Reply(text=_text_of(record["text"]), finish="stop")
+        return Reply(text=_sound(_text_of(record["text"])), finish="stop")
     tokens = tuple(map(_token, record["tokens"]))[: dialect.max_tokens]
     return Reply(text="".join(tokens), tokens=tokens, finish="stop")
 
@@ -337,10 +338,20 @@ def _text_of(content: Any) -> str:
     return content or ""
 
 
+def _sound(text: str) -> str:
+    """A text that can be stored. Servers that count in UTF-16 cut characters in halves: halves that follow each other
+    are joined, and one by itself is written as its number.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        return whole.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
 def _word(value: Any) -> str | None:
-    if value is not None and not isinstance(value, str):
-        value = str(value)
-    return value
+    return None if value is None else _sound(str(value))
 
 
 def _tokens_of(logprobs: Any, text: str, dialect: Dialect) -> dict[str, Any]:
@@ -389,7 +400,7 @@ def _span(tokens: list[str], text: str) -> tuple[int, int]:
 def _token(token: Any) -> str:
     if not isinstance(token, str):
         raise TypeError("a token that is no text")
-    return token
+    return _sound(token)
 
 
 def _nats(value: Any) -> float:

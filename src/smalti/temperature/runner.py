@@ -233,6 +233,8 @@ class _Run:
         with self._lock:
             if self._left == 0:
                 raise self._ended(f"the budget of {self._most:,} answers is used up, since some were of no use")
+            # Taken before it is asked: requests under way together would use up more than there is.
+            self._left -= 1
             order = self._order
             self._order += 1
         started, begun = self._clocks.wall(), self._clocks.steady()
@@ -262,8 +264,8 @@ class _Run:
         )
         with self._lock:
             # An answer that came, or began to, may have been paid for; an error of the system is not.
-            if answer is not None or status == 200 or (failure is not None and failure.kind in ("slow", "truncated")):
-                self._left -= 1
+            if answer is None and status != 200 and failure is not None and failure.kind not in ("slow", "truncated"):
+                self._left += 1
             if answer is not None:
                 self._answered += 1
                 self._in_a_row = 0

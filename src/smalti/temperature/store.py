@@ -217,7 +217,9 @@ class Measurement:
                     self._log.truncate(content.rfind(b"\n") + 1)
                 yield
             finally:
-                self._log.close()
+                # What cannot be written was told when it was added, and is a last line that was cut off.
+                with contextlib.suppress(OSError):
+                    self._log.close()
 
     def add(self, attempt: Attempt, body: bytes) -> None:
         """Adds an attempt, and the body that belongs to its digest.

@@ -7,13 +7,15 @@ caller's back, as pools of connections do. Redirections are not followed, since 
 from __future__ import annotations
 
 import contextlib
+import html
 import http.client
 import json
+import re
 import socket
 import ssl
 import threading
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from smalti.errors import UsageError
@@ -25,6 +27,22 @@ _LARGEST = 2**26
 _CONNECT = 10.0  # seconds for a connection
 _SHORTEST_KEY = 8
 _REMOVED = b"[key removed]"
+# The one query that is let through: it is stored and shown, so it must be something that no key looks like.
+_VERSION = re.compile(r"api-version=(?:[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?|v?[0-9]{1,3}|preview|latest)")
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
+_OWN_HEADERS = (
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "transfer-encoding",
+    "te",
+    "upgrade",
+    "expect",
+    "trailer",
+)
 
 
 @dataclass(frozen=True)
@@ -36,19 +54,22 @@ class Address:
         host: name or number of the machine.
         port: the port.
         path: what stands before the name of a resource, such as `/v1`.
+        query: what stands behind it: empty, or the version of an API.
     """
 
     secure: bool
     host: str
     port: int
     path: str
+    query: str = ""
 
     @classmethod
     def of(cls, url: str) -> Address:
         """The address that a person wrote: `https://host/v1`, or with a resource at its end. Without a path: `/v1`.
 
         Raises:
-            UsageError: it is none, or has a name, password or query in it.
+            UsageError: it is none, or has a name, password or query in it; the one query that may be there is
+                `?api-version=` with a date or a number.
         """
         try:
             parts = urllib.parse.urlsplit(url)
@@ -56,11 +77,12 @@ class Address:
         except ValueError:
             parts = urllib.parse.urlsplit("")
             port = None
-        if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        query = parts.query and not _VERSION.fullmatch(parts.query)
+        if parts.username is not None or parts.password is not None or query or parts.fragment:
             # Not repeated in the sentence: what was too much in it may be a key.
             raise UsageError(
-                "--endpoint is an address without name, password, query or fragment, such as https://host/v1: give a "
-                "key by --key-env"
+                "--endpoint is an address without name, password, query or fragment, such as https://host/v1, and of "
+                "queries only ?api-version=DATE may be there: give a key by --key-env"
             )
         printable = url.isascii() and url.isprintable() and " " not in url
         if parts.scheme not in ("http", "https") or not parts.hostname or not printable:
@@ -69,14 +91,18 @@ class Address:
         for resource in ("/chat/completions", "/completions"):
             path = path.removesuffix(resource)
         secure = parts.scheme == "https"
-        return cls(secure, parts.hostname, port or (443 if secure else 80), path or "/v1")
+        return cls(secure, parts.hostname, port or (443 if secure else 80), path or "/v1", parts.query)
 
     @property
     def url(self) -> str:
         """How it is written."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == (443 if self.secure else 80) else f":{self.port}"
-        return f"http{'s' if self.secure else ''}://{host}{port}{self.path}"
+        return f"http{'s' if self.secure else ''}://{host}{port}{self.target('')}"
+
+    def target(self, resource: str) -> str:
+        """What a request for a resource names."""
+        return f"{self.path}{resource}{'?' if self.query else ''}{self.query}"
 
     @property
     def loopback(self) -> bool:
@@ -102,7 +128,9 @@ class Response:
 class Transport:
     """Makes requests to one address; safe to use from several threads."""
 
-    def __init__(self, address: Address, *, key: str | None = None, timeout: float = 60.0) -> None:
+    def __init__(
+        self, address: Address, *, key: str | None = None, key_header: str | None = None, timeout: float = 60.0
+    ) -> None:
         """Opens nothing yet.
 
         Args:
@@ -110,17 +138,21 @@ class Transport:
 
         Keyword Args:
             key: sent with each request; kept in memory only.
+            key_header: the header that the key is sent in, by itself; `Authorization: Bearer KEY` unless given.
             timeout: most seconds from a connection to the end of the response.
 
         Raises:
-            UsageError: the key cannot stand in a header.
+            UsageError: the key cannot stand in a header, or there is no such header for it.
         """
         if key is not None and not (key.isascii() and key.isprintable() and key.split() == [key]):
             raise UsageError("the key is empty, or has blanks or other signs that no key has: look at its variable")
+        if key_header is not None and (not _HEADER.fullmatch(key_header) or key_header.lower() in _OWN_HEADERS):
+            raise UsageError(f"--key-header {key_header[:80]!r} is no header for a key: name one such as api-key")
         if not 0 < timeout <= 86_400:
             raise UsageError(f"--timeout is more than 0 seconds and at most a day, not {timeout:g}")
         self.address = address
         self._key, self._timeout = key, timeout
+        self._authority = {} if key is None else {key_header: key} if key_header else {"Authorization": f"Bearer {key}"}
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._closed = False
@@ -137,20 +169,25 @@ class Transport:
             The response, whatever its status.
 
         Raises:
-            AskError: "down", "slow" or "truncated"; the sentence names the address.
+            AskError: "down", "untrusted", "slow" or "truncated"; the sentence names the address.
         """
         headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-        if self._key is not None:
-            headers["Authorization"] = f"Bearer {self._key}"
-        body = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
+        body = json.dumps(fields, allow_nan=False).encode()
         late = threading.Event()
         connection = self._connection()
         url = self.address.url
         try:
             connection.connect()
+            if self._tls is not None:
+                # Shakes hands only when it is watched.
+                connection.sock = self._tls.wrap_socket(
+                    connection.sock, server_hostname=self.address.host, do_handshake_on_connect=False
+                )
             with self._watched(connection.sock, late):
                 connection.sock.settimeout(self._timeout)
-                connection.request("POST", self.address.path + resource, body=body, headers=headers)
+                if isinstance(connection.sock, ssl.SSLSocket):
+                    connection.sock.do_handshake()
+                connection.request("POST", self.address.target(resource), body=body, headers=headers | self._authority)
                 # Closed here, since a connection that is to end lets its response go.
                 with connection.getresponse() as response:
                     content = response.read(_LARGEST + 1)
@@ -162,6 +199,12 @@ class Transport:
             if late.is_set():
                 raise self._slow(part) from error
             raise AskError("truncated", f"{url} breaks an answer off after {len(part):,} bytes", body=part) from error
+        except ssl.SSLCertVerificationError as error:
+            raise AskError(
+                "untrusted",
+                f"{url} shows a certificate that is not trusted here ({error.verify_message}): if it is right, name a "
+                "file with the certificate of who signed it in the variable SSL_CERT_FILE",
+            ) from error
         except (OSError, UnicodeError, http.client.HTTPException) as error:
             if late.is_set() or isinstance(error, TimeoutError):
                 raise self._slow() from error
@@ -188,9 +231,9 @@ class Transport:
 
     def _connection(self) -> http.client.HTTPConnection:
         at, limit = self.address, min(self._timeout, _CONNECT)
-        if self._tls is not None:
-            return http.client.HTTPSConnection(at.host, at.port, timeout=limit, context=self._tls)
-        return http.client.HTTPConnection(at.host, at.port, timeout=limit)
+        connection = http.client.HTTPConnection(at.host, at.port, timeout=limit)
+        connection.default_port = 443 if at.secure else 80  # the port that is not named to the server
+        return connection
 
     @contextlib.contextmanager
     def _watched(self, connected: socket.socket, late: threading.Event) -> Iterator[None]:
@@ -224,7 +267,8 @@ class Transport:
 
 
 def scrubbed(content: bytes, key: str | None) -> bytes:
-    """Content without the key, should a server repeat it: as it is, as in JSON, or as in an address.
+    """Content without the key, should a server repeat it: as it is, or in JSON, in an address or in HTML, whatever of
+    its signs are written otherwise there. Where the content was cut off within the key, its beginning goes too.
 
     Args:
         content: any bytes.
@@ -233,10 +277,16 @@ def scrubbed(content: bytes, key: str | None) -> bytes:
     """
     if key is None or len(key) < _SHORTEST_KEY:
         return content
-    forms: list[Callable[[str], str]] = [str, lambda k: json.dumps(k)[1:-1], lambda k: urllib.parse.quote(k, safe="")]
-    for form in {form(key).encode() for form in forms}:
-        content = content.replace(form, _REMOVED)
-    return content
+    content = re.sub("".join(map(_forms, key)).encode(), _REMOVED, content)
+    cut = next((n for n in range(len(key) - 1, _SHORTEST_KEY - 1, -1) if content.endswith(key[:n].encode())), 0)
+    return content[:-cut] + _REMOVED if cut else content
+
+
+def _forms(sign: str) -> str:
+    """A pattern for a sign, however it is written."""
+    plain = {sign, json.dumps(sign)[1:-1], f"\\{sign}" if sign == "/" else sign, html.escape(sign)}
+    number = f"{ord(sign):02x}"
+    return f"(?:{'|'.join(map(re.escape, sorted(plain)))}|(?i:\\\\u00{number}|%{number}|&#x{number};|&#{ord(sign)};))"
 
 
 def _shut(connected: socket.socket) -> None:

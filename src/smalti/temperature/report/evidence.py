@@ -107,6 +107,7 @@ def _loads(result: Result) -> Markup | None:
             high=one["exact_match"]["high"],
         )
         for one in result["loads"]
+        if one["exact_match"] is not None  # no prompt has two answers under this load
     ]
     shown = forest(rows, _SHARE, title="Commonest answer given")
     return _part("Does load matter?", result["load_test"]["text"], shown, name="load_test")
