@@ -105,3 +105,6 @@ def test_too_small_a_text(tmp_path: Path) -> None:
         1,
         "a corpus of 3 tokens is too small to leave a part of it out: give at least 100",
     )
+    (tmp_path / "a.txt").write_text("a")
+    found = smalti("calibrate", tmp_path / "a.txt", "-o", tmp_path / "s.json")
+    assert "a corpus of 1 token is too small" in found.failure

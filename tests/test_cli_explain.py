@@ -288,10 +288,11 @@ def test_without_pyarrow_there_is_no_table(place: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(builtins, "__import__", without)
     done = smalti("explain", place / "run")
     assert done.code == 0
-    assert "note: no tables of rows were written" in done.err
-    assert "run pip install pyarrow" in done.err
+    assert "note: no tables of rows were written: run pip install pyarrow to have them\n" in done.err
     assert not (place / "run-receipt" / "000000.receipt.parquet").exists()
     assert "receipt.parquet" not in done.out
+    for words in (("--by", "label"), ("-o", place / "one.html"), ("-o", place / "rows.csv")):
+        assert "pyarrow" not in smalti("explain", place / "run", *words).err
     refused = smalti("explain", place / "run", "-o", place / "rows.parquet")
     assert refused.code == 1
     assert "run pip install pyarrow" in refused.failure

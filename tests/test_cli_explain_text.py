@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 from fractions import Fraction
@@ -248,6 +249,38 @@ def test_the_ledger_counts_documents_and_what_has_none(place: Path, tmp_path: Pa
     assert Ledger.open(book).verify().samples == 2
 
 
+def test_what_has_no_document_is_a_group_of_its_own(place: Path, tmp_path: Path) -> None:
+    """Also where documents have that very text for a licence, and where others have no licence."""
+    own = tmp_path / "own"
+    own.mkdir()
+    for number, text in enumerate(TEXTS[:3]):
+        (own / f"{number}.txt").write_text(text)
+    (own / "metadata.csv").write_text("file_name,licence\n0.txt,no document\n1.txt,cc0\n")
+    words = ("--seeds", "0", "--length", "20", "--prompt", "the ")
+    assert smalti("generate", own, "-o", tmp_path / "run", *words).code == 0
+    sample = open_run(tmp_path / "run").trace[0]
+    by, none = sample.receipt.by("licence"), sum(sample.receipt.no_document().values())
+    assert min(none, by[None], by["no document"], by["cc0"]) > 0
+    book = ("--ledger", tmp_path / "ledger.sqlite")
+    said = smalti("credit", tmp_path / "run", *book, "--by", "licence", "--json").json
+    found = {(one["value"], one.get("name")): one["units"] for one in said["totals"]}
+    assert found == {**{(value, None): units for value, units in by.items()}, ("no document", "no document"): none}
+    for column in ("id", "label", "name"):
+        totals = smalti("credit", tmp_path / "run", *book, "--by", column, "--json").json["totals"]
+        assert [one["units"] for one in totals if one["value"] == "no document"] == [none]
+    # Another corpus, whose documents have folders: there, what has no document is apart as well.
+    both = smalti("credit", tmp_path / "run", place / "run", *book, "--by", "folder", "--json").json["totals"]
+    more = sum(sum(one.receipt.no_document().values()) for one in open_run(place / "run").trace)
+    assert [one["units"] for one in both if one["value"] == "no document"] == [none + more]
+    for by_item, rows in (((), "id"), (("--by", "licence"), "licence")):
+        table = tmp_path / f"{rows}.csv"
+        assert smalti("credit", tmp_path / "run", *book, *by_item, "--export", table).code == 0
+        with table.open(newline="") as file:
+            lines = [line for line in csv.DictReader(file) if line[rows] == "no document"]
+        assert str(none) in [line["units"] for line in lines]
+        assert {line["licence"] for line in lines} == {"no document"}
+
+
 def test_an_effect_is_the_run_that_never_had_the_document(place: Path, tmp_path: Path) -> None:
     done = smalti("effect", place / "run", "--without", "0.txt", "-o", tmp_path / "effect")
     assert done.code == 0, done.err
@@ -296,6 +329,9 @@ def test_a_ranking_of_documents(place: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "diff.txt").read_text().count("--- seed 4 without ") == 3
     listed = [line.split()[5] for line in done.out.splitlines()[2:5]]
     assert listed == [run.machine.corpus.ids[one.document][:12] for one in found.documents[:3]]
+    near = smalti("effect", place / "run", "--without", "1.txt")
+    sentence = "there is no item '1.txt', but there is 'deep/1.txt': give the whole name, or at least 8 digits of the"
+    assert (near.code, sentence in near.failure) == (2, True)
     wrong = smalti("effect", place / "run", "--rank", "--seeds", "0,4")
     assert (wrong.code, "and --seeds names 2: give one" in wrong.err) == (2, True)
 

@@ -278,6 +278,7 @@ def test_options_without_meaning(source: Path, tmp_path: Path, options: tuple[ob
         ("a.jsonl", b'{"text": ""}', "holds no documents"),
         ("a.jsonl", b'{"text": "\\ud800"}', "half a character (a lone surrogate"),
         ("a.jsonl", b'{"words": 1}', "no field 'text'"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": 5}', "a.jsonl', line 2, has no field 'text' that is text: give"),
     ],
 )
 def test_sources_that_are_no_text(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
@@ -324,5 +325,18 @@ def test_stopped_runs_are_told_of_and_existing_ones_kept(source: Path, tmp_path:
     assert (found.code, "holds a run already" in found.failure) == (1, True)
     again = smalti("generate", source, "-o", tmp_path / "run", "--length", 4, "--seeds", 0, "--resume")
     assert again.code == 0, again.err
-    found = smalti("generate", source, "-o", tmp_path / "run", "--length", 5, "--seeds", 0, "--resume")
-    assert "other settings (template)" in found.failure
+    for options, names in (
+        (("--length", 5), "length"),
+        (("--length", 4, "--after", "be"), "after"),
+        (("--length", 4, "--after", "be", "--radius", 3), "after, radius, back_off_radius"),
+        (("--length", 4, "--prompt", "to"), "after, prompt"),
+        (("--infill", "to[3]be"), "after, infill"),
+        (("--length", 4, "--noise", "mask"), "noise"),
+        (("--length", 4, "--temperature", 0.5), "temperature, top_p"),
+        (("--length", 4, "--tokens", "words"), "tokens"),
+    ):
+        found = smalti("generate", source, "-o", tmp_path / "run", *options, "--seeds", 0, "--resume")
+        assert f"other settings ({names})" in found.failure, found.failure
+    made(tmp_path / "gap", source, "--infill", "to[3]be")
+    found = smalti("generate", source, "-o", tmp_path / "gap", "--infill", "to[4]be", "--seeds", 0, "--resume")
+    assert "other settings (infill)" in found.failure

@@ -255,9 +255,9 @@ def test_who_stops_the_analysis_is_told_that_the_answers_are_kept(
     with monkeypatch.context() as patched:
         patched.setattr("smalti.temperature.analysis.analyse", stopped)
         found = measured(noisy, folder)
-        assert (found.code, found.failure) == (
+        assert (found.code, found.err.splitlines()[-1]) == (
             130,
-            f"stopped; '{folder}' keeps every answer: repeat the command with --resume for the result",
+            f"smalti: stopped; '{folder}' keeps every answer: repeat the command with --resume for the result.",
         )
         again = smalti("temperature", "--replay", folder)
         assert (again.code, again.failure) == (130, "stopped; nothing was left half written")

@@ -342,6 +342,17 @@ def test_items_are_found_by_id_prefix_or_name():
             corpus.find(text)
 
 
+def test_the_end_of_a_name_brings_the_whole_one():
+    names = ("autumn/geese.txt", "b", "geese.text", "mongeese.txt", "spring/geese.txt")
+    items = Catalogue(ids=tuple(f"{k}" * 64 for k in range(5)), labels=None, names=names, metadata=({},) * 5)
+    with pytest.raises(UsageError) as caught:
+        items.find("geese.txt")
+    assert str(caught.value) == (
+        "there is no item 'geese.txt', but there is 'autumn/geese.txt', 'spring/geese.txt': give the whole name, or at "
+        "least 8 digits of the content id."
+    )
+
+
 def test_words_that_fit_several_items_are_refused():
     ids = ("12345678" + "0" * 56, "12345678" + "1" * 56)
     items = Catalogue(ids=ids, labels=None, names=("a", "b"), metadata=({}, {}))

@@ -144,6 +144,10 @@ def test_json_lines(tmp_path: Path) -> None:
         path.write_text(line)
         with pytest.raises(InputError, match=words):
             open_text(path)
+    for number in ("5", "1.5", "NaN", "true", "null"):
+        path.write_text(f'{{"text": "one", "name": 5}}\n{{"text": {number}}}\n')
+        with pytest.raises(InputError, match=r"^'.*d\.jsonl', line 2, has no field 'text' that is text: give every"):
+            open_text(path)
     path.write_text("\n")
     with pytest.raises(InputError, match="holds no documents"):
         open_text(path)

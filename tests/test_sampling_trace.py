@@ -35,8 +35,12 @@ def test_samples_are_views(trace: Trace) -> None:
     assert trace[-1].seed == 7
     assert trace.of_seed(7).image.base is not None
     assert np.array_equal(trace.of_seed(0).estimates, trace[1].estimates)
-    with pytest.raises(IndexError):
-        trace[3]
+    for place in (3, -4):
+        with pytest.raises(IndexError, match=f"^there is no sample {place}: the trace has 3, from 0; "):
+            trace[place]
+    size = " x ".join(map(str, trace.images.shape[1:]))
+    assert repr(trace) == f"Trace(3 pictures of {size}, 4 steps, seeds 2, 0, 7)"
+    assert repr(trace[1]) == f"Sample(seed 0, {size}, 4 steps)"
     with pytest.raises(UsageError, match="no sample of seed 5; it has 2, 0, 7"):
         trace.of_seed(5)
 

@@ -111,6 +111,11 @@ def test_the_answer_comes_first_with_all_that_it_must_not_be_read_without(page: 
     (listed,) = page.texts("ul", of="warnings")
     told = (result["estimates"][0]["warnings"][0], *(result[part]["text"] for part in ("fit", "load_test", "drift")))
     assert all(sentence in listed for sentence in told)
+    # It is said once: among the protocols only what others must not be read without.
+    first, *others = result["estimates"]
+    cards = page.texts("dl", of="told")[0]
+    assert not any(sentence in cards for sentence in (first["trust"], *first["warnings"]))
+    assert all(sentence in cards for one in others for sentence in (one["trust"], *one["warnings"]))
     # A test that warns of the estimate too is told once.
     result["estimates"][0]["warnings"].append(result["fit"]["text"])
     assert Page(report_page(result)).texts("ul", of="warnings")[0].count(result["fit"]["text"]) == 1
@@ -182,7 +187,7 @@ def test_the_record_says_what_was_asked(page: Page) -> None:
     (told,) = page.texts("dl", of="record")
     for shown in ("1,917 of 1,920", "alone, burst:8", "fp_1 (1,000 answers, from number 0 to 999)", "none given"):
         assert shown in told
-    assert "3 requests failed & are left out." in page.texts("p")
+    assert "3 requests failed & are left out." in page.texts("ul", of="notes")[0]
 
 
 @given(st.floats(1e-9, 1e3), st.floats(1e-9, 1e3))

@@ -63,6 +63,7 @@ def test_a_run_is_opened_again_and_verified(source: Path, tmp_path: Path) -> Non
     opened = open_run(tmp_path / "run")
     assert opened.record.request == request
     assert isinstance(opened.trace, TextTrace)
+    assert repr(opened) == f"OpenRun({str(tmp_path / 'run')!r}, TextTrace(3 texts of 15 tokens, seeds 0, 1, 2))"
     assert opened.machine.settings() == machine.settings()
     for sample in opened.trace:
         assert (tmp_path / "run" / f"{sample.seed:06d}.txt").read_bytes() == sample.text.encode()
@@ -88,7 +89,7 @@ def test_what_stands_before_a_text_is_seen_and_no_part_of_it(
     write_run(tmp_path / "run", request, machine)
     whole = TextRequest.of(machine, row, **of)
     write_run(tmp_path / "whole", whole, machine)
-    assert request.changed_from(whole) == ("context",)
+    assert request.changed_from(whole) == ("after", "prompt")
     assert verify(tmp_path / "run", recorded_machine).same
     ours, theirs = (open_run(tmp_path / name).trace for name in ("run", "whole"))
     for sample, other in zip(ours, theirs, strict=True):

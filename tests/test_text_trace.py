@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +118,18 @@ def test_a_machine_comes_back_from_its_settings() -> None:
         text_machine_from({**machine.settings(), "depth": 3}, CORPUS, machine.tokenizer)
 
 
+def test_what_is_shown_of_a_trace_is_short(trace: TextTrace) -> None:
+    assert repr(trace) == "TextTrace(2 texts of 25 tokens, seeds 0, 3)"
+    assert repr(trace[1]) == f"TextSample(seed 3, 25 tokens, {trace.texts[1]!r})"
+    assert repr(dataclasses.replace(trace[1], text="a" * 41)).endswith(f"'{'a' * 40}…')")
+
+
 def test_what_does_not_belong_together_is_refused(trace: TextTrace, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="seed 7; it has 0, 3"):
         trace.of_seed(7)
+    for place in (2, -3):
+        with pytest.raises(IndexError, match=f"^there is no sample {place}: the trace has 2, from 0; "):
+            trace[place]
     with pytest.raises(UsageError, match="did not make this trace"):
         trace.made_by(TextMachine(CORPUS, noise="mask"))
     with pytest.raises(UsageError, match="same settings"):

@@ -256,7 +256,8 @@ def calibrate_text(
     whole = int(symbols.lengths.sum())
     if whole < _LEAST_TOKENS:
         raise InputError(
-            f"a corpus of {whole:,} tokens is too small to leave a part of it out: give at least {_LEAST_TOKENS}"
+            f"a corpus of {whole:,} token{'' if whole == 1 else 's'} is too small to leave a part of it out: give at "
+            f"least {_LEAST_TOKENS}"
         )
     count = min(whole, samples or max(200, min(_MOST_SAMPLES, int(_PAIRS / whole))))
     questions = {order: Questions.drawn(symbols, order, count, seed) for order in ORDERS}

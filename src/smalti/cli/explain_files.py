@@ -306,7 +306,7 @@ def _can_write_tables(notes: list[str]) -> bool:
 
     try:
         check_table_name(_TABLE)
-    except InputError as error:
-        notes.append(f"no tables of rows were written ({error})")
+    except InputError:
+        notes.append("no tables of rows were written: run pip install pyarrow to have them")
         return False
     return True

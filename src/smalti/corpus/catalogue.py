@@ -80,6 +80,12 @@ class Catalogue:
         if same and not set(named) <= set(same):
             raise UsageError(f"{text!r} is the name of one item and begins the content id of another: give a whole id.")
         if not named and not same:
+            near = sorted({repr(name) for name in self.names if normal(name).endswith(f"/{wanted}")})
+            if near:
+                raise UsageError(
+                    f"there is no item {text!r}, but there is {', '.join(near[:3])}{' ...' if near[3:] else ''}: give "
+                    f"the whole name, or at least {SHORTEST_PREFIX} digits of the content id."
+                )
             raise UsageError(
                 f"there is no item {text!r}: give a content id, at least {SHORTEST_PREFIX} of its first digits, or an "
                 "item's exact name."

@@ -171,12 +171,12 @@ class TextCorpus(Items):
                 continue
             where = f"{what}, line {number:,},"
             try:
-                row = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
+                row = json.loads(line, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
             except (ValueError, RecursionError) as error:
                 raise InputError(f"{where} is not JSON: write one object on each line.") from error
-            if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+            text = row.pop("text", None) if isinstance(row, dict) else None
+            if not isinstance(text, str) or isinstance(text, _Number):
                 raise InputError(f"{where} has no field 'text' that is text: give every line one.")
-            text = row.pop("text")
             if not text:
                 empty += 1
                 continue
@@ -336,6 +336,10 @@ def _walk(folder: Path, root: Path) -> Iterator[tuple[str, Path, str]]:
             yield from _walk(path, root)
         else:
             yield name, path, ""
+
+
+class _Number(str):
+    """A JSON number as it is written: good for metadata, and no text of a document."""
 
 
 def _columns(row: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:

@@ -37,6 +37,9 @@ class OpenRun:
     trace: Any
     machine: Any
 
+    def __repr__(self) -> str:
+        return f"OpenRun({shown(self.folder)!r}, {self.trace!r})"
+
 
 def open_run(folder: str | Path, *, source: str | Path | None = None) -> OpenRun:
     """Opens a finished run and the pictures or texts it was made from. Tier: *bitwise*.

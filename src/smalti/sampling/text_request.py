@@ -27,6 +27,9 @@ __all__ = ["ALL_TEXTS", "TextRequest", "recorded_text_machine", "text_name"]
 ALL_TEXTS = "all.txt"
 """Name of the file that shows all texts."""
 
+# Fields of a request that gather settings which a person gives one by one.
+_GATHERED = ("machine", "sampler", "tokenizer", "template", "context")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextRequest(RunRequest):
@@ -122,6 +125,31 @@ class TextRequest(RunRequest):
             "template": list(self.template),
             "context": self.context,
         }
+
+    def changed_from(self, other: RunRequest) -> tuple[str, ...]:
+        """See `RunRequest`; what is gathered in one field is named as it is asked for: `length`, `prompt`, `radius`."""
+        changed = super().changed_from(other)
+        if not isinstance(other, TextRequest):
+            return changed
+        ours, theirs = self._asked(), other._asked()
+        inside = [name for name in ours if name in theirs and ours[name] != theirs[name]]
+        if ("infill" in ours) != ("infill" in theirs):
+            inside.append("infill")
+        plain = [name for name in changed if name not in _GATHERED]
+        # A field that differs is never left unsaid, whatever it is made of.
+        return (*plain, *inside) or changed
+
+    def _asked(self) -> dict[str, Any]:
+        """What a person asked for, by name, of the fields that gather several settings."""
+        tokenizer = from_json(self.tokenizer)
+        row, gaps = self.template[self.context :], self.template.count(MASK)
+        asked: dict[str, Any] = {"after": tokenizer.decode(self.template[: self.context])}
+        if MASK in row[: len(row) - gaps]:
+            asked["infill"] = row
+        else:
+            asked |= {"prompt": tokenizer.decode(row[: len(row) - gaps]), "length": gaps}
+        sampler = self.sampler.to_json()
+        return asked | dict(self.machine) | sampler.pop("truncation") | sampler
 
     def to_json(self) -> dict[str, Any]:
         """See `RunRequest`."""

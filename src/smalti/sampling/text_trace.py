@@ -26,6 +26,7 @@ from smalti.machines.text import TextMachine
 from smalti.sampling.files import write_file
 from smalti.sampling.text_ranges import character_ranges
 from smalti.sampling.tokens import TokenStep
+from smalti.sampling.trace import listed, place_in
 from smalti.sampling.trace_file import read_trace_file, trace_bytes
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["TextEvents", "TextSample", "TextTrace"]
 
 _FORMAT = "smalti.text-trace/1"
+# Characters of a text that its repr shows.
+_SHOWN = 40
 
 _EVENTS = {
     "step": np.int32,
@@ -114,6 +117,10 @@ class TextSample:
     corpus_digest: str
     machine: TextMachine | None = None
 
+    def __repr__(self) -> str:
+        text = self.text if len(self.text) <= _SHOWN else f"{self.text[:_SHOWN]}…"
+        return f"TextSample(seed {self.seed}, {len(self.tokens)} tokens, {text!r})"
+
     @property
     def receipt(self) -> TextReceipt:
         """Where the text came from.
@@ -193,6 +200,9 @@ class TextTrace:
     corpus_digest: str
     machine: TextMachine | None = field(default=None)
 
+    def __repr__(self) -> str:
+        return f"TextTrace({len(self)} texts of {self.length - self.context} tokens, seeds {listed(self.seeds)})"
+
     def __post_init__(self) -> None:
         count, total = len(self.seeds), len(self.events)
         good = (
@@ -269,7 +279,7 @@ class TextTrace:
         Raises:
             IndexError: there is no such place.
         """
-        place = range(len(self.seeds))[index]
+        place = place_in(self.seeds, index)
         return TextSample(
             seed=self.seeds[place],
             text=self.texts[place],
@@ -304,8 +314,7 @@ class TextTrace:
             UsageError: the trace has no such seed.
         """
         if seed not in self.seeds:
-            known = ", ".join(map(str, self.seeds[:8])) + (" ..." if len(self.seeds) > 8 else "")
-            raise UsageError(f"the trace has no sample of seed {seed}; it has {known}")
+            raise UsageError(f"the trace has no sample of seed {seed}; it has {listed(self.seeds)}")
         return self[self.seeds.index(seed)]
 
     def only(self, place: int) -> TextTrace:

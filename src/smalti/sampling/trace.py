@@ -27,7 +27,7 @@ from smalti.sampling.trace_file import read_trace_file, trace_bytes
 if TYPE_CHECKING:
     from smalti.receipts import Receipt
 
-__all__ = ["Sample", "Trace"]
+__all__ = ["Sample", "Trace", "listed", "place_in"]
 
 _FORMAT = "smalti.trace/1"
 _ARRAYS = ("images", "states", "estimates", "means")
@@ -58,6 +58,9 @@ class Sample:
     settings: Mapping[str, Any]
     corpus_digest: str
     machine: Machine | None = None
+
+    def __repr__(self) -> str:
+        return f"Sample(seed {self.seed}, {' x '.join(map(str, self.image.shape))}, {len(self.levels)} steps)"
 
     @property
     def receipt(self) -> Receipt:
@@ -107,6 +110,10 @@ class Trace:
     corpus_digest: str
     machine: Machine | None = None
 
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.images.shape[1:]))
+        return f"Trace({len(self)} pictures of {size}, {self.steps} steps, seeds {listed(self.seeds)})"
+
     def __post_init__(self) -> None:
         shape = (len(self.seeds), *self.images.shape[1:])
         walk = (shape[0], len(self.levels), *shape[1:])
@@ -138,7 +145,7 @@ class Trace:
         Raises:
             IndexError: there is no such place.
         """
-        place = range(len(self.seeds))[index]
+        place = place_in(self.seeds, index)
         return Sample(
             seed=self.seeds[place],
             image=self.images[place],
@@ -164,7 +171,7 @@ class Trace:
             UsageError: the trace has no such seed.
         """
         if seed not in self.seeds:
-            raise UsageError(f"The trace has no sample of seed {seed}; it has {_listed(self.seeds)}.")
+            raise UsageError(f"The trace has no sample of seed {seed}; it has {listed(self.seeds)}.")
         return self[self.seeds.index(seed)]
 
     def only(self, place: int) -> Trace:
@@ -265,6 +272,20 @@ class Trace:
         )
 
 
-def _listed(seeds: Sequence[int]) -> str:
+def place_in(seeds: Sequence[int], index: int) -> int:
+    """A place of a trace, from 0, that may be counted from the end.
+
+    Raises:
+        IndexError: there is no such place.
+    """
+    if not -len(seeds) <= index < len(seeds):
+        raise IndexError(
+            f"there is no sample {index}: the trace has {len(seeds)}, from 0; trace.of_seed(seed) takes a seed"
+        )
+    return index % len(seeds)
+
+
+def listed(seeds: Sequence[int]) -> str:
+    """The first seeds, and how many more there are."""
     shown = ", ".join(str(seed) for seed in seeds[:8])
     return shown if len(seeds) <= 8 else f"{shown} and {len(seeds) - 8} more"

@@ -17,15 +17,13 @@ from smalti.corpus import ImageCorpus
 from smalti.corpus.text import TextCorpus
 from smalti.machines import Machine
 from smalti.machines.text import TextMachine
+from smalti.receipts.ledger.records import NO_DOCUMENT_ID
 from smalti.receipts.receipt import Receipt
 from smalti.receipts.text import TextReceipt
 from smalti.sampling.text_trace import TextSample
 from smalti.sampling.trace import Sample
 
-__all__ = ["NO_DOCUMENT_ID", "OwedDocuments", "credits_of", "items_of", "sites_of"]
-
-NO_DOCUMENT_ID = "no document"
-"""Content id, and name, of what no document has; no document has such an id."""
+__all__ = ["OwedDocuments", "credits_of", "items_of", "sites_of"]
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,8 @@ class OwedDocuments:
         return self.corpus.columns
 
     def values(self, column: str) -> tuple[str | None, ...]:
-        """Those of the corpus; None for what no document has."""
-        return (*self.corpus.values(column), None)
+        """Those of the corpus; `NO_DOCUMENT_ID` for what no document has."""
+        return (*self.corpus.values(column), NO_DOCUMENT_ID)
 
 
 def items_of(machine: Machine | TextMachine) -> ImageCorpus | OwedDocuments:

@@ -257,7 +257,7 @@ class Ledger:
 
         Args:
             by: one of `columns`. Items that have no value there, also those of corpora without such a column, are the
-                group None.
+                group None; what no document has is the group `NO_DOCUMENT_ID` under any of them.
             of: the samples to count; all unless given.
 
         Raises:

@@ -5,10 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["Entry", "Group", "SampleTotals", "Total", "Verified"]
+__all__ = ["NO_DOCUMENT_ID", "Entry", "Group", "SampleTotals", "Total", "Verified"]
+
+NO_DOCUMENT_ID = "no document"
+"""Content id, name and group of what no document has; no document has such an id."""
 
 Group = tuple[str | None, str | None, str | None]
-"""What tells groups apart: value, name, label; the last two are None unless items are listed one by one."""
+"""What tells groups apart: value, name, label; the last two are None unless items are listed one by one.
+
+What no document has is a group of its own under any column, `(NO_DOCUMENT_ID, NO_DOCUMENT_ID, None)`: its name tells it
+from documents that have this text there.
+"""
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Total:
         units: their units.
         whole: the units counted altogether.
         samples: number of samples that owe the group something.
-        name: the item's name, where items are listed one by one.
+        name: the item's name, where items are listed one by one; `NO_DOCUMENT_ID` for what no document has.
         label: the item's label, likewise.
     """
 

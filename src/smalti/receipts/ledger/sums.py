@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from smalti.corpus.database import File
 from smalti.receipts.composition import UNITS
-from smalti.receipts.ledger.records import Entry, Group, Total
+from smalti.receipts.ledger.records import NO_DOCUMENT_ID, Entry, Group, Total
 
 __all__ = ["About", "grouped", "metadata_of", "totals"]
 
 About = tuple[str, str, int, str, int]
 """Run, folder, seed, picture, pixels of a sample."""
+
+_NO_DOCUMENT: Group = (NO_DOCUMENT_ID, NO_DOCUMENT_ID, None)
 
 _CORPORA_OF = "SELECT corpus FROM runs WHERE request_sha256 IN (SELECT value FROM json_each(?))"
 
@@ -43,7 +45,10 @@ def grouped(file: File, by: str, of: Sequence[Entry]) -> Iterator[tuple[About, d
 
 
 def metadata_of(file: File, of: Iterable[Entry]) -> dict[Group, dict[str, str]]:
-    """Metadata of every item of the corpora of some runs; of items that are alike, what was entered last."""
+    """Metadata of every item of the corpora of some runs; of items that are alike, what was entered last.
+
+    What no document has, has `NO_DOCUMENT_ID` in every column.
+    """
     runs = {entry.run for entry in of}
     groups = _groups(file, "item", runs)
     found: dict[Group, dict[str, str]] = {}
@@ -55,7 +60,8 @@ def metadata_of(file: File, of: Iterable[Entry]) -> dict[Group, dict[str, str]]:
         )
         for item, name, value in rows:
             found.setdefault(groups[item], {})[name] = value
-    return found
+    columns = {name for row in found.values() for name in row}
+    return found | {group: dict.fromkeys(columns, NO_DOCUMENT_ID) for group in groups.values() if group == _NO_DOCUMENT}
 
 
 def totals(units: Mapping[Group, int], samples: Mapping[Group, int]) -> list[Total]:
@@ -75,9 +81,12 @@ def _groups(file: File, by: str, runs: Iterable[str]) -> dict[int, Group]:
     }
     with file.session(to="read") as database:
         found = database.execute(
-            f"SELECT items.item, {keys.get(by, 'value, NULL, NULL')} FROM items "
+            f"SELECT items.item, id, {keys.get(by, 'value, NULL, NULL')} FROM items "
             "LEFT JOIN metadata ON metadata.item = items.item AND metadata.name = ? "
             f"WHERE corpus IN ({_CORPORA_OF})",
             (by, json.dumps(sorted(runs))),
         )
-        return {item: (value, name, label) for item, value, name, label in found}
+        return {
+            item: _NO_DOCUMENT if content == NO_DOCUMENT_ID else (value, name, label)
+            for item, content, value, name, label in found
+        }

@@ -63,5 +63,4 @@ _TERMS = (
 
 def _footer(result: Mapping[str, Any]) -> Markup:
     told = [tag("p", tag("b", title), f" {text}") for title, text in _TERMS]
-    told += [tag("p", note) for note in result["notes"]]
     return tag("div", tag("div", *told), sections.record(result), class_="columns")

@@ -39,7 +39,7 @@ def answer(result: Result) -> Markup:
             _warnings(result, first),
             class_="number-part",
         ),
-        tag("div", _facts(result), class_="meaning"),
+        tag("div", _facts(result), _notes(result), class_="meaning"),
         class_="answer",
     )
 
@@ -59,6 +59,11 @@ def _warnings(result: Result, first: Mapping[str, Any] | None) -> Markup | None:
     rows = [] if first is None else [tag("li", text) for text in first["warnings"] if text not in tested]
     rows += [tag("li", tag("a", one["text"], href=f"#{part}")) for part, one in found.items()]
     return tag("ul", *rows, class_="warnings") if rows else None
+
+
+def _notes(result: Result) -> Markup | None:
+    """What happened to answers on the way, such as those that are empty: beside the figures, which rest on them."""
+    return tag("ul", *(tag("li", note) for note in result["notes"]), class_="notes") if result["notes"] else None
 
 
 def _alarming(p: float | None) -> bool:
@@ -108,14 +113,15 @@ def protocols(result: Result) -> Markup:
     """Every protocol's estimate on one axis, what to hold of it, and why others are missing."""
     estimates: Sequence[Mapping[str, Any]] = result["estimates"]
     axis = decades(temperatures(estimates), low=1e-4, high=1)
-    rows = [protocol_row(one, first=one is headline(result)) for one in estimates]
+    first = headline(result)
+    rows = [protocol_row(one, first=one is first) for one in estimates]
     told = [
         tag(
             "div",
             tag("dt", words.PROTOCOLS[one["protocol"]][0]),
             tag("dd", words.PROTOCOLS[one["protocol"]][1], class_="meaning-of"),
-            tag("dd", one["trust"]),
-            *(tag("dd", warning, class_="warning") for warning in one["warnings"]),
+            # What to hold of the answer stands beside it.
+            *([] if one is first else _reservations(one)),
             _by_reference(one),
         )
         for one in estimates
@@ -133,6 +139,10 @@ def protocols(result: Result) -> Markup:
         *missing,
         class_="protocols",
     )
+
+
+def _reservations(one: Mapping[str, Any]) -> list[Markup]:
+    return [tag("dd", one["trust"]), *(tag("dd", warning, class_="warning") for warning in one["warnings"])]
 
 
 def key_of(estimates: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
