@@ -67,7 +67,7 @@ def varied() -> Result:
             estimate("matched", 0.036, low=0.027, high=0.047, systematic=[0.019, 0.058], by_reference=by_reference),
             estimate("published", 0.05, by_reference=[{"name": "one", "temperature": 0.05, "low": None, "high": None}]),
         ],
-        "unavailable": [{"protocol": "own-curve", "why": "it was not asked at other temperatures"}],
+        "unavailable": [],
         "repeatability": {
             "exact_match": figure(0.71),
             "disagreement": figure(0.46),
@@ -85,7 +85,7 @@ def varied() -> Result:
             "blocks": [{"block": n, "disagreement": d, "exact_match": 1 - d} for n, d in enumerate((0.3, 0.32, 0.6))],
             "p": 0.003,
             "change_at": 2,
-            "text": "The answers changed at block 2 (p = 0.003).",
+            "text": "Answers changed from time block 3 on (p = 0.003).",
         },
         "fingerprints": [
             {"value": "fp_1", "answers": 1000, "first": 0, "last": 999},

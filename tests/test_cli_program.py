@@ -43,6 +43,12 @@ def test_version() -> None:
     assert smalti("--version") == Outcome(0, f"smalti {library.__version__}\n", "")
 
 
+def test_served_models_have_a_panel_of_their_own() -> None:
+    shown = smalti("--help").out
+    _, panel = shown.split("Served models", 1)
+    assert [" serve " in panel.split("╰")[0], " temperature " in panel.split("╰")[0]] == [True, True]
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_group_shows_its_commands(group: str) -> None:
     for words in ((), ("--help",)):

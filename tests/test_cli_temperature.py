@@ -330,6 +330,32 @@ def test_a_callable_is_measured(folder: Path, tmp_path: Path, monkeypatch: pytes
     assert "name it again by --callable" in smalti("temperature", "-o", folder, "--resume").failure
 
 
+def test_an_asynchronous_callable_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "later_model.py").write_text("async def answer(prompt):\n    return prompt\n")
+    command = [*PROGRAM, "temperature", "--callable", "later_model:answer", "-o", "run"]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr == (
+        "smalti: the callable later_model:answer is asynchronous (async def): name a function that gives the answer "
+        "itself, such as one that calls asyncio.run.\n"
+    )
+
+
+def test_who_stops_a_callable_is_told_at_once(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "slow_model.py").write_text(
+        "import pathlib, time\n\ndef answer(prompt):\n    pathlib.Path('asked').touch()\n    time.sleep(1000)\n"
+    )
+    command = [*PROGRAM, "temperature", "--callable", "slow_model:answer", "-o", str(folder)]
+    asker = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "asked").exists():
+        assert asker.poll() is None
+        time.sleep(0.01)
+    asker.send_signal(signal.SIGINT)
+    out, said = asker.communicate(timeout=60)
+    assert (asker.returncode, out) == (130, "")
+    assert said.splitlines()[-1].endswith("repeat the command with --resume to ask the rest.")
+
+
 @pytest.mark.parametrize(
     ("given", "code", "sentence"),
     [

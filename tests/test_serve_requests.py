@@ -27,7 +27,8 @@ def service() -> Iterator[Service]:
     ("fields", "sentence"),
     [
         ({"model": "gpt"}, 'there is no model "gpt" here: ask for "cats"'),
-        ({"model": None}, 'there is no model null here: ask for "cats"'),
+        ({"model": None}, 'the request names no model: set model to "cats"'),
+        ({"model": 3}, 'there is no model 3 here: ask for "cats"'),
         ({"prompt": None}, "there is no prompt: give a text"),
         ({"prompt": []}, "the list of prompts is empty: give at least one"),
         ({"prompt": 3}, "a prompt is a text or a list of tokens, not 3"),

@@ -13,8 +13,8 @@ from smalti.temperature.analysis import analyse
 from smalti.temperature.curves import Asked
 from smalti.temperature.record import Recording
 from smalti.temperature.references import MarkovReference
-from smalti.temperature.report import report_page
-from smalti.temperature.result import FORMAT, Result
+from smalti.temperature.report import report_page, words
+from smalti.temperature.result import FORMAT, Result, figure, rounded
 from smalti.temperature.trust import sentence
 from temperature_recordings import LENGTH, answer, recording, simulated
 
@@ -42,8 +42,10 @@ def test_the_noise_that_was_put_in_is_found(measured: Result) -> None:
     assert "12 prompts instead of 30" in published.warnings[0]
     likely = measured.estimate("likelihood")
     assert likely is not None
+    assert likely.temperature is not None
     assert measured.headline["protocol"] == "likelihood"
-    assert measured.headline["text"].startswith(f"Background temperature {likely.temperature:.2g} (95 % interval ")
+    assert measured.headline["text"].startswith(f"Background temperature {figure(likely.temperature)} (95 % ")
+    assert headline_as_in_the_table(measured.to_json())
 
 
 def test_the_record_is_json_and_the_same_for_the_same_recording(measured: Result) -> None:
@@ -96,7 +98,8 @@ def test_a_deterministic_system_has_a_bound_and_no_temperature() -> None:
         assert one.bound is not None
         assert 0 < one.bound < 0.3
     bound = found.estimates[0].bound
-    text = f"No two answers to a prompt differed: background temperature below {bound:.2g} (95 %)."
+    assert bound is not None
+    text = f"No two answers to a prompt differed: background temperature below {figure(bound)} (95 %)."
     assert found.headline["text"] == text
     assert found.fit["text"] == "No answer left the likeliest path, so there is nothing to fit."
     assert found.load_test["p"] is None
@@ -135,6 +138,47 @@ def test_answers_from_a_cache_change_nothing_but_their_count() -> None:
     assert "3 of 35 answers came from a cache and are left out." in other.notes
     assert one.estimates == other.estimates
     assert one.repeatability == other.repeatability
+
+
+def headline_as_in_the_table(record: dict[str, Any]) -> bool:
+    """Whether the headline has the figures of its protocol's row."""
+    first = record["estimates"][0]
+    return all(words.temperature(first[name]) in record["headline"]["text"] for name in ("temperature", "low", "high"))
+
+
+def test_a_number_reads_the_same_before_and_after_it_was_stored() -> None:
+    assert [figure(t) for t in (0.0, 0.03, 0.0312, 1.0, 0.00001)] == ["0", "0.030", "0.031", "1.0", "1.0e-5"]
+    for half in (0.0325, 0.0335, 0.2150001, 0.0085):
+        for near in (half * (1 - 1e-9), half, half * (1 + 1e-9)):
+            assert words.temperature(rounded(near)) == figure(near)
+
+
+def test_nothing_is_said_of_a_system_that_says_nothing() -> None:
+    empty = [answer("", k, prompt=k // 4, repeat=k % 4) for k in range(16)]
+    found = analyse(recording(empty, units="words"), references=REFERENCES, draws=100)
+    assert found.estimates == ()
+    assert {one["why"] for one in found.unavailable} == {"every answer is empty"}
+    assert [one["protocol"] for one in found.unavailable] == ["likelihood", "matched", "published"]
+    assert found.headline["text"].startswith("Every answer is empty, so nothing can be said of a temperature: see ")
+    assert report_page(found.to_json())
+
+
+def test_prompts_with_nothing_but_empty_answers_take_no_part() -> None:
+    told = simulated(0.2, prompts=4, top=None)
+    silent = [answer("", 100 + k, prompt=4 + k // 8, repeat=k % 8) for k in range(16)]
+    both = replace(told, prompts=(*told.prompts, "?", "??"), answers=(*told.answers, *silent))
+    plain, found = (analyse(one, references=REFERENCES, draws=100) for one in (told, both))
+    assert found.estimates == plain.estimates
+    assert found.headline == plain.headline
+    assert found.repeatability["exact_match"] == plain.repeatability["exact_match"]
+    assert "2 prompts got empty answers each time and take no part in comparisons of answers." in found.notes
+
+
+def test_what_was_asked_together_too_rarely_is_not_tested() -> None:
+    answers = [answer("ab"[k // 8], k, repeat=k % 8, load=("alone", "burst:8")[k // 8]) for k in range(16)]
+    found = analyse(recording(answers), draws=100)
+    assert found.load_test["p"] is None
+    assert found.load_test["text"].endswith("there is too little of it; ask for more repeats or time blocks.")
 
 
 def test_what_was_odd_is_noted() -> None:
@@ -178,14 +222,14 @@ def test_unreported_tokens_are_warned_of() -> None:
 def test_loads_and_blocks_that_answer_otherwise_are_told() -> None:
     answers = []
     for prompt in range(4):
-        for k in range(12):
-            load, block = ("alone", "burst:8")[k % 2], k // 6
+        for k in range(24):
+            load, block, repeat = ("alone", "burst:2")[k % 2], k // 12, k // 2 % 6
             spelled = "abc"[(load == "alone") + (block == 1 and prompt < 2)]
-            answers.append(answer(spelled, len(answers), prompt=prompt, repeat=k, load=load, block=block))
+            answers.append(answer(spelled, len(answers), prompt=prompt, repeat=repeat, load=load, block=block))
     found = analyse(recording(answers), draws=500)
     assert found.load_test["text"].startswith("Answers depend on the load (p = 0.002")
-    assert found.drift["text"].startswith("Answers changed from time block 1 on")
-    assert found.drift["change_at"] == 1
+    assert found.drift["text"].startswith("Answers changed from time block 2 on")
+    assert found.drift["change_at"] == 1  # from 0 in the record
 
 
 @pytest.mark.parametrize(
@@ -200,7 +244,9 @@ def test_loads_and_blocks_that_answer_otherwise_are_told() -> None:
 def test_trust_is_of_the_closest_cell_of_the_study(measured_at: tuple[int, int, float], cell: str) -> None:
     said = sentence("likelihood", *measured_at)
     assert said.startswith(f"In simulations of {cell}")
+    assert "log-probabilities without the noise in them" in said
     assert "eight fixed configurations" in said
+    assert "log-probabilities with the noise in them" in sentence("likelihood", *measured_at, noisy=True)
 
 
 def test_trust_in_the_other_protocols() -> None:
@@ -261,7 +307,7 @@ def test_prompts_with_one_answer_take_no_part() -> None:
 
 def test_above_the_highest_temperature_there_is_no_number() -> None:
     text = _told(simulated(5.0))["headline"]["text"]
-    assert text.startswith("Background temperature of 1, the highest that is tried, or more (95 %: ")
+    assert text.startswith("Background temperature of 1.0, the highest that is tried, or more (95 %: ")
 
 
 def test_tokens_that_no_temperature_gives() -> None:

@@ -19,6 +19,7 @@ from smalti.temperature.transport import Address, scrubbed
 
 PROMPT = Prompt.of("Name the planets.")
 KEY = "sk-Very/Secret+0123456789"
+BROKEN = "look at what it logs, or ask again later"
 
 
 def endpoint(url: str, **settings: Any) -> Endpoint:
@@ -138,12 +139,18 @@ def test_a_truncated_stream() -> None:
             True,
             "knows no such model or API (404: it says no): see --endpoint, --model and --api",
         ),
-        (408, "server", True, False, "answers with an error (408: it says no)"),
+        (408, "server", True, False, f"answers with an error (408: it says no): {BROKEN}"),
         (413, "refused", False, False, "refuses a request (413: it says no)"),
         (422, "refused", False, False, "refuses a request (422: it says no)"),
-        (429, "limited", True, True, "answers that there are too many requests (429: it says no)"),
-        (500, "server", True, False, "answers with an error (500: it says no)"),
-        (503, "server", True, False, "answers with an error (503: it says no)"),
+        (
+            429,
+            "limited",
+            True,
+            True,
+            "answers that there are too many requests (429: it says no): wait, or give loads of fewer at a time",
+        ),
+        (500, "server", True, False, f"answers with an error (500: it says no): {BROKEN}"),
+        (503, "server", True, False, f"answers with an error (503: it says no): {BROKEN}"),
     ],
 )
 def test_statuses(status: int, kind: str, passing: bool, of_system: bool, sentence: str) -> None:
@@ -173,7 +180,7 @@ def test_a_key_that_is_refused_and_an_account_that_is_used_up() -> None:
     ],
 )
 def test_errors_of_any_form_are_told_on_one_line(body: bytes, said: str) -> None:
-    assert str(failure(lambda number, fields: Act(status=500, body=body))).endswith(said)
+    assert str(failure(lambda number, fields: Act(status=500, body=body))).endswith(f"{said}: {BROKEN}")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +208,7 @@ def test_waits_grow_keep_to_what_was_asked_and_have_an_end() -> None:
         assert 0.5 * expected <= wait_before(plain, tried) <= 1.5 * expected
     assert wait_before(AskError("limited", "slow down", wait=100.0), 1) == 100.0
     assert wait_before(AskError("limited", "slow down", wait=0.0), 3) >= 1.0
-    with pytest.raises(AskError, match="slow down and asks to come back in 2 h 0 min"):
+    with pytest.raises(AskError, match="slow down; it asks to come back in 2 h 0 min"):
         wait_before(AskError("limited", "slow down", wait=7200.0), 1)
     assert wait_before(AskError("limited", "slow down", wait=LONGEST_WAIT), 1) == LONGEST_WAIT
     assert [tries_of(AskError(kind, ""), 8) for kind in ("down", "malformed", "refused")] == [8, 3, 1]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import permutations
 
 import numpy as np
 import pytest
 
 from smalti.temperature.drift import ALARM, change, fingerprints, load_effect
+from smalti.temperature.plan import Load, Plan, Request
 from smalti.temperature.record import Recording
 from temperature_recordings import answer, recording
 
@@ -51,7 +53,7 @@ def test_a_load_that_answers_otherwise_and_one_that_varies_more_are_seen() -> No
 def test_exchanges_keep_within_time_blocks() -> None:
     """A load that was asked under in one block alone cannot be told from that block."""
     effect = load_effect(asked("aaaabbbb", "xxxxyyyy", "00001111", prompts=3), draws=99, seed=0)
-    assert effect.p == 1.0
+    assert effect.p is None
 
 
 def test_false_alarms_are_as_rare_as_stated() -> None:
@@ -74,6 +76,47 @@ def test_a_change_is_found_where_it_is(at: int) -> None:
     found = change(asked(spelled, "x" * 16, blocks, prompts=2), draws=499, seed=0)
     assert found.at == at
     assert (found.p or 1) < 0.01
+
+
+def configured(
+    loads: str, repeats: int, generator: np.random.Generator, other: Callable[[Request], bool] = lambda request: False
+) -> Recording:
+    """Six prompts in three blocks under batch noise: all that is under way together meets one of eight configurations,
+    of which each has one answer to a prompt; `other` requests meet eight others.
+    """
+    plan = Plan(prompts=6, repeats=repeats, loads=tuple(map(Load.of, loads.split())), blocks=3)
+    forms = [generator.choice(3, (6, 8), p=p) for p in ((0.6, 0.3, 0.1), (0.1, 0.3, 0.6))]
+    answers, configuration = [], 0
+    for each in (each for block in range(3) for each in plan.rounds(block)):
+        for k, one in enumerate(each.requests):
+            configuration = int(generator.integers(8)) if k % each.width == 0 else configuration
+            spelled = "abc"[forms[other(one)][one.prompt, configuration]]
+            place = {"prompt": one.prompt, "repeat": one.repeat, "load": one.load, "block": one.block}
+            answers.append(answer(spelled, len(answers), **place))
+    return recording(answers, max_tokens=1)
+
+
+@pytest.mark.parametrize(("loads", "repeats"), [("alone burst:8", 8), ("alone burst:8", 16), ("alone mixed:8", 10)])
+def test_what_is_asked_together_gives_no_false_alarm_and_hides_no_change(loads: str, repeats: int) -> None:
+    """80 systems without any effect: 5 % of alarms with a deviation of 2.4 %; 3 of them are allowed."""
+    generator = np.random.default_rng(0)
+    even = [configured(loads, repeats, generator) for _ in range(80)]
+    assert sum((load_effect(one, draws=199, seed=0).p or 1) < ALARM for one in even) / 80 <= 0.122
+    assert sum((change(one, draws=199, seed=0).p or 1) < ALARM for one in even) / 80 <= 0.122
+    by_load = [configured(loads, repeats, generator, lambda one: one.load != "alone") for _ in range(20)]
+    assert sum((load_effect(one, draws=199, seed=0).p or 1) < ALARM for one in by_load) >= 14
+    by_time = [configured(loads, repeats, generator, lambda one: one.block > 1) for _ in range(20)]
+    assert sum(change(one, draws=199, seed=0).at == 2 for one in by_time) >= 14
+
+
+@pytest.mark.parametrize("load", ["alone", "burst:3", "mixed:2", "mixed:16"])
+def test_rounds_are_those_of_the_plan(load: str) -> None:
+    plan = Plan(prompts=5, repeats=7, loads=(Load.of(load),))
+    repeats = plan.repeats_under(plan.loads[0])
+    for each in plan.rounds(0):
+        places = {plan.loads[0].round_of(one.prompt, one.repeat, prompts=5, repeats=repeats) for one in each.requests}
+        assert len(places) == 1
+    assert len(plan.rounds(0)) == 1 + plan.loads[0].round_of(4, repeats - 1, prompts=5, repeats=repeats)
 
 
 def test_what_cannot_be_tested_has_no_chance() -> None:

@@ -41,7 +41,7 @@ def test_hazards_are_those_of_the_softmax(logits: list[float]) -> None:
     found = hazards(one_site(logits, len(logits)), TEMPERATURES, tail="none")
     q = special.log_softmax(np.array(logits)[None, :] / TEMPERATURES[:, None], axis=1)
     assert found[0][0] == pytest.approx(q[:, 0], rel=1e-9, abs=1e-14)
-    others = special.logsumexp(q[:, 1:], axis=1)
+    others = np.asarray(special.logsumexp(q[:, 1:], axis=1))
     near = others > -600
     assert found[1][0][near] == pytest.approx(others[near], rel=1e-9)
 
@@ -170,6 +170,10 @@ def test_the_same_configuration_once_more_tells_nothing_of_the_noise() -> None:
         found = sites(recording([answer("a", k, top=tops[which]) for k, which in enumerate(met)], max_tokens=1))
         assert found is not None
         assert found.gaps[0].tolist() == pytest.approx([gap / shrunk**0.5])
+        assert found.noisy
+    same = sites(recording([answer("a", k, top=tops[0]) for k in range(2)], max_tokens=1))
+    assert same is not None
+    assert not same.noisy
 
 
 def test_noise_inside_of_reports_is_found_from_few_repeats() -> None:

@@ -163,7 +163,10 @@ def test_nothing_without_an_end_is_no_answer(finish: str | None) -> None:
     ("body", "sentence"),
     [
         (b"", "no JSON"),
-        (b"<html>Bad gateway</html>", "no JSON .*; it begins '<html>Bad gateway</html>'"),
+        (
+            b"<html>Bad gateway</html>",
+            "no JSON .*; it begins '<html>Bad gateway</html>': see that --endpoint and --api",
+        ),
         (chat(TEXT).body[:-20], "no JSON"),
         (b"\xff\xfe", "not UTF-8"),
         (b"[1, 2]", "no JSON object"),
@@ -241,4 +244,4 @@ def test_half_a_character_is_written_as_its_number() -> None:
     assert reply.tokens == ("a", " \\ud83d", " b")
     with pytest.raises(AskError) as caught:
         read_reply(json.dumps({"error": {"message": "no \ud800"}}).encode(), CHAT)
-    assert str(caught.value) == "the system answers with an error (no \\ud800)"
+    assert str(caught.value).startswith("the system answers with an error (no \\ud800): look at ")

@@ -124,6 +124,13 @@ def test_the_answer_comes_first_with_all_that_it_must_not_be_read_without(page: 
         assert shown in facts
 
 
+def test_time_blocks_count_from_one_for_people(page: Page) -> None:
+    (part,) = [text for attributes, text in page.all("section") if attributes.get("id") == "drift"]
+    assert "Answers changed from time block 3 on" in part
+    assert "a change before block 3" in part
+    assert [f"block {k}:" in part for k in range(4)] == [False, True, True, True]
+
+
 def test_tests_that_found_nothing_are_no_warnings() -> None:
     result = varied()
     for part in ("fit", "load_test", "drift"):

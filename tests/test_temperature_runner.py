@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import threading
@@ -176,7 +177,8 @@ def test_a_wait_that_is_too_long_ends_the_measurement(folder: Path) -> None:
         with pytest.raises(InputError) as caught:
             ask(folder, server)
         assert str(caught.value) == (
-            f"{server.url} answers that there are too many requests (429: later) and asks to come back in 2 h 0 min; "
+            f"{server.url} answers that there are too many requests (429: later): wait, or give loads of fewer at a "
+            "time; it asks to come back in 2 h 0 min; "
             f"1 of 12 answers are kept in '{folder}': repeat the command with --resume to go on"
         )
         recording = ask(folder, server, existing="resume")
@@ -456,6 +458,41 @@ def test_a_callable_that_gives_something_else(given: Any) -> None:
         measure_callable(lambda prompt: given, ["a"])
     with pytest.raises(UsageError, match="the limit of tokens is a whole number from 1, not 0"):
         CallableSystem(str, max_tokens=0)
+
+
+async def _later(prompt: str) -> str:
+    return prompt
+
+
+def test_an_asynchronous_callable_is_refused_in_one_sentence() -> None:
+    sentence = r"_later is asynchronous \(async def\): name a function that gives the answer itself"
+    with pytest.raises(UsageError, match=sentence):
+        CallableSystem(_later)  # pyright: ignore[reportArgumentType]
+    system = CallableSystem(lambda prompt: _later(prompt), name="_later")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match=sentence):
+        system.ask(PROMPTS[0])
+
+
+def test_who_stops_a_callable_does_not_wait_for_it(folder: Path) -> None:
+    """What was answered is kept; the call that is under way is given up."""
+    calls: list[str] = []
+    end = threading.Event()
+
+    def answer(prompt: str) -> str:
+        calls.append(prompt)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            end.wait(60)
+        return prompt
+
+    plan = Plan(prompts=2, repeats=2)
+    with pytest.raises(KeyboardInterrupt):
+        measure_callable(answer, ["a", "b"], plan=plan, folder=folder)
+    assert not end.is_set()
+    assert len(lines(folder)) == 2
+    end.set()
+    assert len(measure_callable(answer, ["a", "b"], plan=plan, folder=folder).answers) == 4
+    assert len(lines(folder)) == 4
 
 
 def test_requests_under_way_together_keep_to_the_budget(folder: Path) -> None:

@@ -104,5 +104,27 @@ def test_hands_that_are_shaken_slowly() -> None:
 def test_a_server_without_tls() -> None:
     with serving(lambda number, fields: chat()) as server, pytest.raises(AskError) as caught:
         endpoint(server.url.replace("http:", "https:"), timeout=2.0).ask(PROMPT)
-    assert caught.value.kind in ("down", "slow")
+    assert caught.value.kind == "untrusted"
+    assert str(caught.value).endswith("/v1 does not answer with TLS: if it has none, write http:// in --endpoint")
     assert server.asked == []
+
+
+def test_hands_that_are_not_shaken_are_told_in_words() -> None:
+    """A server that answers the first message by the alert handshake_failure."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"\x15\x03\x03\x00\x02\x02\x28")
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        with pytest.raises(AskError) as caught:
+            endpoint(f"https://127.0.0.1:{listener.getsockname()[1]}/v1").ask(PROMPT)
+        thread.join()
+    assert caught.value.kind == "down"
+    assert "does not agree on TLS (" in str(caught.value)
+    assert "handshake failure): see that it is an https address and is set up right" in str(caught.value)
+    assert "_ssl" not in str(caught.value)

@@ -340,15 +340,14 @@ def summary(folder: Path, count: int) -> None:
         for p in SIZES
         for m in SIZES
     }
-    print("\nlikelihood, the lower of both: (mean over independent noises, configs) in per cent, at each T above 0")
-    for p, m in ((p, m) for p in SIZES for m in SIZES):
-        pairs = []
-        for t in TEMPERATURES[1:]:
-            both = [[shares[protocol, noise, t, p, m] for noise in NOISES] for protocol in PROTOCOLS[:2]]
-            pairs.append(
-                tuple(round(100 * min(found)) for found in ([np.mean(b[:3]) for b in both], [b[3] for b in both]))
-            )
-        print(f"    ({p}, {m}): ({', '.join(map(str, pairs))}),")
+    for protocol in PROTOCOLS[:2]:
+        print(f"\n{protocol}: (mean over independent noises, configs) in per cent, at each T above 0")
+        for p, m in ((p, m) for p in SIZES for m in SIZES):
+            pairs = []
+            for t in TEMPERATURES[1:]:
+                *independent, fixed = (shares[protocol, noise, t, p, m] for noise in NOISES)
+                pairs.append(f"({100 * np.mean(independent):.0f}, {100 * fixed:.0f})")
+            print(f"    ({p}, {m}): ({', '.join(pairs)}),")
     for protocol in PROTOCOLS:
         for kinds in (NOISES[:3], NOISES[3:]):
             worst = min((value, key) for key, value in shares.items() if key[0] == protocol and key[1] in kinds)

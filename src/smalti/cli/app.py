@@ -41,18 +41,19 @@ app = typer.Typer(
 )
 
 _MAKE, _KEEP, _RECEIPTS, _CHECK = "Make pictures and texts", "Keep pictures and texts", "Receipts", "Check"
+_SYSTEMS = "Served models"
 app.command(rich_help_panel=_MAKE)(generate)
 app.command(rich_help_panel=_MAKE)(calibrate)
 app.command(rich_help_panel=_MAKE)(demo)
-app.command(rich_help_panel=_MAKE)(serve)
 app.add_typer(corpus, name="corpus", rich_help_panel=_KEEP)
 app.command(rich_help_panel=_RECEIPTS)(explain)
 app.command(rich_help_panel=_RECEIPTS)(credit)
 app.add_typer(ledger, name="ledger", rich_help_panel=_RECEIPTS)
 app.command(rich_help_panel=_RECEIPTS)(effect)
 app.command(rich_help_panel=_RECEIPTS)(match)
+app.command(rich_help_panel=_SYSTEMS)(serve)
+app.command(rich_help_panel=_SYSTEMS)(temperature)
 app.command(rich_help_panel=_CHECK)(score)
-app.command(rich_help_panel=_CHECK)(temperature)
 app.command(rich_help_panel=_CHECK)(verify)
 app.command(rich_help_panel=_CHECK)(doctor)
 app.command(rich_help_panel=_CHECK)(bench)

@@ -215,6 +215,10 @@ class _Fields:
     def model(self, name: str) -> None:
         """Checks the name of the model."""
         asked = self.take("model")
+        if asked is None:
+            raise RefusedError(
+                f"the request names no model: set model to {_shown(name)}", param="model", code="model_not_found"
+            )
         if asked != name:
             raise RefusedError(
                 f"there is no model {_shown(asked)} here: ask for {_shown(name)}",

@@ -23,9 +23,15 @@ from smalti.temperature.metrics import Forms
 from smalti.temperature.record import Recording
 from smalti.temperature.references import Reference
 from smalti.temperature.repeatability import agreeing, mean_of, repeatability
-from smalti.temperature.result import ByReference, Estimate, Result
+from smalti.temperature.result import ByReference, Estimate, Result, figure
 
 __all__ = ["analyse"]
+
+_EMPTY = "every answer is empty"
+_TOO_RARE = (
+    "Not tested: what is asked together counts once, and there is too little of it; ask for more repeats or time "
+    "blocks."
+)
 
 
 def analyse(
@@ -65,7 +71,8 @@ def analyse(
             f"no prompt has two answers that are not from a cache, of {len(recording.answers)} answers in all; "
             "ask each prompt several times"
         )
-    work = _Work(fresh, forms, several, draws, seed, progress)
+    spoken = [prompt for prompt in several if any(forms[prompt].forms)]
+    work = _Work(fresh, forms, spoken or several, draws, seed, progress)
     found = sites(fresh)
     likely = None if found is None else fit(found, draws=draws, seed=seed)
     quality = Fit((), None, "Not tested: it needs log-probabilities.")
@@ -74,8 +81,8 @@ def analyse(
         if likely.left:
             quality = goodness(found, likely.temperature, draws=draws, seed=seed)
     asked = references if isinstance(references, Asked) else Asked(references)
-    answered = work.answers(asked) if len(asked) else []
-    estimates = [] if likely is None else [_likelihood(work, likely, quality)]
+    answered = work.answers(asked) if len(asked) and spoken else []
+    estimates = [] if found is None or likely is None else [_likelihood(work, found, likely, quality)]
     if answered:
         estimates += [_matched(work, answered), _published(work, answered)]
     return Result(
@@ -84,8 +91,8 @@ def analyse(
         plan=_plan(recording),
         headline=_headline(estimates, work),
         estimates=tuple(estimates),
-        unavailable=tuple(_unavailable(recording, estimates)),
-        repeatability=repeatability(fresh, forms, several, draws=draws, seed=seed),
+        unavailable=tuple(_unavailable(work, estimates)),
+        repeatability=repeatability(fresh, forms, work.several, draws=draws, seed=seed),
         loads=tuple(_load(work, load) for load in fresh.loads),
         load_test=_load_test(work),
         drift=_drift(work),
@@ -106,15 +113,20 @@ class _Work:
 
     recording: Recording
     forms: Mapping[int, Forms]
-    several: list[int]
+    several: list[int]  # answered more than once, and not with nothing each time unless all are
     draws: int
     seed: int
     progress: Progress
 
     @property
     def shown(self) -> list[Forms]:
-        """Forms of the prompts that were answered more than once."""
+        """Forms of the prompts whose answers are compared."""
         return [self.forms[prompt] for prompt in self.several]
+
+    @property
+    def silent(self) -> bool:
+        """Whether all answers that could be compared are empty."""
+        return not any(any(one.forms) for one in self.shown)
 
     @property
     def runs(self) -> int:
@@ -132,14 +144,14 @@ class _Work:
         )
 
 
-def _likelihood(work: _Work, likely: Fitted, quality: Fit) -> Estimate:
+def _likelihood(work: _Work, found: Sites, likely: Fitted, quality: Fit) -> Estimate:
     warnings = []
     if likely.capped:
         warnings.append(f"The range reaches {GRID[-1]:g}, the highest temperature that is tried.")
     low, high = likely.systematic
     if likely.left and high > 1.2 * low:
         warnings.append(
-            f"The tokens whose log-probabilities are not reported leave {low:.2g} to {high:.2g} open; "
+            f"The tokens whose log-probabilities are not reported leave {figure(low)} to {figure(high)} open; "
             "ask for more alternatives."
         )
     if quality.p is not None and quality.p < drift.ALARM:
@@ -152,7 +164,11 @@ def _likelihood(work: _Work, likely: Fitted, quality: Fit) -> Estimate:
         bound=None if likely.left else likely.high,
         systematic=likely.systematic if likely.left else None,
         trust=trust.sentence(
-            "likelihood", len(work.several), work.runs, likely.temperature if likely.left else likely.high
+            "likelihood",
+            len(work.several),
+            work.runs,
+            likely.temperature if likely.left else likely.high,
+            noisy=found.noisy,
         ),
         warnings=tuple(warnings + trust.few(len(work.several))),
     )
@@ -171,7 +187,7 @@ def _matched(work: _Work, answered: Sequence[ReferenceAnswers]) -> Estimate:
             controls.append((truth, back.temperature))
             if not truth / curves.OFF <= back.temperature <= truth * curves.OFF:
                 warnings.append(
-                    f"The reference {answers.name!r} at {truth:g} was measured as {back.temperature:.2g}: "
+                    f"The reference {answers.name!r} at {truth:g} was measured as {figure(back.temperature)}: "
                     "ask more prompts."
                 )
         by_reference.append(ByReference(one.name or "", one.temperature, one.low, one.high, tuple(controls)))
@@ -183,7 +199,8 @@ def _matched(work: _Work, answered: Sequence[ReferenceAnswers]) -> Estimate:
         )
     if most > 2 * least > 0:
         warnings.append(
-            f"References of different sharpness give {least:.2g} to {most:.2g}: name one that is like the system."
+            f"References of different sharpness give {figure(least)} to {figure(most)}: name one that is like the "
+            "system."
         )
     if joint.capped:
         warnings.append(f"The range reaches {matched.GRID[-1]:g}, the highest temperature of the references.")
@@ -245,6 +262,12 @@ def _plan(recording: Recording) -> dict[str, Any]:
 
 def _headline(estimates: Sequence[Estimate], work: _Work) -> dict[str, Any]:
     first = next(iter(estimates), None)
+    if first is None and work.silent:
+        return {
+            "protocol": None,
+            "text": "Every answer is empty, so nothing can be said of a temperature: see what the system is asked, and "
+            "what it answers.",
+        }
     if first is None:
         match = mean_of([one.exact_match for one in work.shown], draws=work.draws, seed=work.seed)
         return {
@@ -253,37 +276,40 @@ def _headline(estimates: Sequence[Estimate], work: _Work) -> dict[str, Any]:
             "log-probabilities or references.",
         }
     if first.bound is not None:
-        text = f"No answer was seen to leave the likeliest path: background temperature below {first.bound:.2g}"
+        text = f"No answer was seen to leave the likeliest path: background temperature below {figure(first.bound)}"
         if all(len(one.forms) == 1 for one in work.shown):
-            text = f"No two answers to a prompt differed: background temperature below {first.bound:.2g}"
+            text = f"No two answers to a prompt differed: background temperature below {figure(first.bound)}"
         text += " (95 %)."
-    elif first.temperature is not None and first.temperature >= GRID[-1]:
-        text = f"Background temperature of {GRID[-1]:g}, the highest that is tried, or more (95 %: {first.low:.2g})."
-    elif first.high is not None and first.high >= GRID[-1]:
-        text = (
-            f"Background temperature {first.temperature:.2g} (95 % interval {first.low:.2g} to {GRID[-1]:g} or more)."
-        )
     else:
-        text = f"Background temperature {first.temperature:.2g} (95 % interval {first.low:.2g} to {first.high:.2g})."
+        assert first.temperature is not None
+        assert first.low is not None
+        assert first.high is not None
+        value, low, high = map(figure, (first.temperature, first.low, first.high))
+        if first.temperature >= GRID[-1]:
+            text = f"Background temperature of {value}, the highest that is tried, or more (95 %: {low})."
+        elif first.high >= GRID[-1]:
+            text = f"Background temperature {value} (95 % interval {low} to {high} or more)."
+        else:
+            text = f"Background temperature {value} (95 % interval {low} to {high})."
     return {"protocol": first.protocol, "text": text}
 
 
-def _unavailable(recording: Recording, estimates: Sequence[Estimate]) -> list[dict[str, str]]:
+def _unavailable(work: _Work, estimates: Sequence[Estimate]) -> list[dict[str, str]]:
     there = {one.protocol for one in estimates}
     out = []
     if "likelihood" not in there:
-        told = [answer for answer in recording.answers if answer.logprobs is not None]
-        if not told:
+        told = [answer for answer in work.recording.answers if answer.logprobs is not None]
+        if work.silent:
+            why = _EMPTY
+        elif not told:
             why = "the system reports no log-probabilities"
         elif any(len(at) > 1 for answer in told for at in answer.top or ()):
             why = "no two answers to a prompt report alternatives at the same place"
-        elif any(answer.tokens for answer in told):
-            why = "the system reports log-probabilities of the chosen tokens only; ask for alternatives"
         else:
-            why = "every answer is empty"
+            why = "the system reports log-probabilities of the chosen tokens only; ask for alternatives"
         out.append({"protocol": "likelihood", "why": why})
     return out + [
-        {"protocol": protocol, "why": "no reference was named"}
+        {"protocol": protocol, "why": _EMPTY if work.silent else "no reference was named"}
         for protocol in ("matched", "published")
         if protocol not in there
     ]
@@ -291,7 +317,7 @@ def _unavailable(recording: Recording, estimates: Sequence[Estimate]) -> list[di
 
 def _load(work: _Work, load: str) -> dict[str, Any]:
     part = replace(work.recording, answers=work.recording.of(load=load))
-    forms = [Forms.of(answers) for p in range(len(part.prompts)) if len(answers := part.of(prompt=p)) > 1]
+    forms = [Forms.of(answers) for p in work.several if len(answers := part.of(prompt=p)) > 1]
     found = sites(part)
     return {
         "load": load,
@@ -313,7 +339,8 @@ def _load_test(work: _Work) -> dict[str, Any]:
     if len(work.recording.loads) < 2:
         text = "All answers were asked for under one load, so its effect was not tested."
     elif effect.p is None:
-        text = "No two answers to a prompt differed, under any load."
+        varied = any(len(one.forms) > 1 for one in work.shown)
+        text = _TOO_RARE if varied else "No two answers to a prompt differed, under any load."
     elif effect.p < drift.ALARM:
         text = f"Answers depend on the load (p = {effect.p:.2g})."
     else:
@@ -325,7 +352,7 @@ def _drift(work: _Work) -> dict[str, Any]:
     found = drift.change(work.recording, draws=work.draws, seed=work.seed)
     blocks = []
     for block in work.recording.blocks:
-        answers = (work.recording.of(prompt=prompt, block=block) for prompt in range(len(work.recording.prompts)))
+        answers = (work.recording.of(prompt=prompt, block=block) for prompt in work.several)
         forms = [Forms.of(one) for one in answers if len(one) > 1]
         blocks.append(
             {
@@ -337,11 +364,12 @@ def _drift(work: _Work) -> dict[str, Any]:
     if len(blocks) < 2:
         text = "All answers are of one time block, so a change over time was not tested."
     elif found.p is None:
-        text = "No two answers to a prompt differed, at any time."
+        varied = any(len(one.forms) > 1 for one in work.shown)
+        text = _TOO_RARE if varied else "No two answers to a prompt differed, at any time."
     elif found.at is None:
         text = f"No change over time was found (p = {found.p:.2g})."
     else:
-        text = f"Answers changed from time block {found.at} on (p = {found.p:.2g})."
+        text = f"Answers changed from time block {found.at + 1} on (p = {found.p:.2g})."
     return {"blocks": blocks, "p": found.p, "change_at": found.at, "text": text}
 
 
@@ -358,9 +386,12 @@ def _notes(recording: Recording, work: _Work) -> list[str]:
         notes.append(f"{cached} of {len(recording.answers)} answers came from a cache and are left out.")
     if recording.failed:
         notes.append(f"{recording.failed} requests were never answered; what they would have said is not known.")
-    silent = len(recording.prompts) - len(work.several)
+    rare = sum(prompt not in work.forms or work.forms[prompt].runs < 2 for prompt in range(len(recording.prompts)))
+    if rare:
+        notes.append(f"{rare} prompts have fewer than two answers and take no part in comparisons of answers.")
+    silent = len(recording.prompts) - rare - len(work.several)
     if silent:
-        notes.append(f"{silent} prompts have fewer than two answers and take no part in comparisons of answers.")
+        notes.append(f"{silent} prompts got empty answers each time and take no part in comparisons of answers.")
     named = drift.fingerprints(recording)
     if len(named) > 1:
         notes.append(f"The system named {len(named)} fingerprints: it was not one system all the time.")

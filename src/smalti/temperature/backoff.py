@@ -70,7 +70,7 @@ def wait_before(error: AskError, tried: int) -> float:
     """
     asked = error.wait or 0.0
     if asked > LONGEST_WAIT:
-        sentence = f"{error} and asks to come back in {duration(asked)}"
+        sentence = f"{error}; it asks to come back in {duration(asked)}"
         raise AskError(error.kind, sentence, status=error.status, body=error.body) from error
     return max(asked, min(_MOST, _FIRST * 2.0 ** (tried - 1)) * random.uniform(0.5, 1.5))
 

@@ -6,6 +6,7 @@ compared token by token. A callable is asked exactly as an endpoint is, under lo
 
 from __future__ import annotations
 
+import inspect
 import json
 import tempfile
 from collections.abc import Callable, Sequence
@@ -40,12 +41,14 @@ class CallableSystem:
             name: what it is called; its own name unless given.
 
         Raises:
-            UsageError: the limit is no whole number from 1.
+            UsageError: the limit is no whole number from 1, or the callable is asynchronous.
         """
         if max_tokens < 1:
             raise UsageError(f"the limit of tokens is a whole number from 1, not {max_tokens}")
         self._function = function
         self._name = name or getattr(function, "__qualname__", type(function).__qualname__)
+        if any(map(inspect.iscoroutinefunction, (function, getattr(function, "__call__", None)))):  # noqa: B004
+            raise UsageError(self._asynchronous())
         self.dialect = Dialect(api="callable", max_tokens=max_tokens)
         self.notes: tuple[str, ...] = ()
 
@@ -65,6 +68,9 @@ class CallableSystem:
         except Exception as error:
             what = ": ".join(filter(None, (type(error).__name__, str(error))))
             raise AskError("callable", f"the callable {self._name} raised {what}") from error
+        if inspect.iscoroutine(given):
+            given.close()  # or Python would warn that nobody waited for it
+            raise AskError("callable", self._asynchronous())
         if isinstance(given, str):
             record: dict[str, Any] = {"text": given}
         else:
@@ -79,8 +85,14 @@ class CallableSystem:
         body = json.dumps(record).encode()
         return Asked(reply=read_reply(body, self.dialect), body=body)
 
+    def _asynchronous(self) -> str:
+        return (
+            f"the callable {self._name} is asynchronous (async def): name a function that gives the answer itself, "
+            "such as one that calls asyncio.run"
+        )
+
     def close(self) -> None:
-        """Does nothing: a call that is under way ends by itself."""
+        """Does nothing: a call that is under way ends by itself, or with the process."""
 
 
 def measure_callable(

@@ -215,9 +215,11 @@ class Endpoint:
             return error("quota", f"{url} says that the account is used up ({told}): settle that first")
         wait = _wait(response.headers, self._clocks.wall)
         if status == 429:
-            return error("limited", f"{url} answers that there are too many requests ({told})", wait=wait)
+            advice = "wait, or give loads of fewer at a time"
+            return error("limited", f"{url} answers that there are too many requests ({told}): {advice}", wait=wait)
         if status >= 500 or status in (408, 409, 425):
-            return error("server", f"{url} answers with an error ({told})", wait=wait)
+            advice = "look at what it logs, or ask again later"
+            return error("server", f"{url} answers with an error ({told}): {advice}", wait=wait)
         return error("refused", f"{url} refuses a request ({told})")
 
 

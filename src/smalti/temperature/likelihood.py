@@ -72,6 +72,7 @@ class Sites:
         tail_count: number of such tokens that would have the mass not reported. Shape (N,).
         came: runs that came to the site, by time block. Shape (N, B).
         left: those that took another token there. Shape (N, B).
+        noisy: whether the log-probabilities differ between runs at a place, as they do where the noise is in them.
     """
 
     prompt: NDArray[np.int64]
@@ -81,6 +82,7 @@ class Sites:
     tail_count: Floats
     came: NDArray[np.int64]
     left: NDArray[np.int64]
+    noisy: bool = False
 
     @property
     def runs(self) -> int:
@@ -129,7 +131,8 @@ def sites(recording: Recording) -> Sites | None:
                 break
             rows.append(row)
             runs = [answer for answer in runs if answer.tokens[place] == row.greedy]
-    if any(row.noisy for row in rows):
+    noisy = any(row.noisy for row in rows)
+    if noisy:
         rows = [row for row in rows if row.reports > 1]
     if not any(row.gaps for row in rows):
         return None
@@ -147,6 +150,7 @@ def sites(recording: Recording) -> Sites | None:
         np.array([row.tail_count for row in rows]),
         came,
         left,
+        noisy,
     )
 
 

@@ -62,6 +62,18 @@ class Load:
         """How it is written."""
         return self.kind if self.kind == "alone" else f"{self.kind}:{self.width}"
 
+    @property
+    def together(self) -> int:
+        """Requests of a round, at least; a mixed one has some for each that is under way."""
+        return _MIXED_ROUND * self.width if self.kind == "mixed" else self.width
+
+    def round_of(self, prompt: int, repeat: int, *, prompts: int, repeats: int) -> int:
+        """The round of a block in which a prompt is asked for the n-th time, in the order before they are shuffled."""
+        place = repeat * prompts + prompt if self.kind == "mixed" else prompt * repeats + repeat
+        total = prompts * repeats
+        # Round n ends before place total * (n + 1) // count.
+        return -(-(place + 1) * max(1, total // self.together) // total) - 1
+
 
 ALONE = Load("alone", 1)
 
@@ -142,11 +154,9 @@ class Plan:
         if load.kind == "mixed":
             # Prompt after prompt, so that requests under way together are for different ones.
             all_of_them = [Request(prompt, load.name, block, n) for n in repeats for prompt in range(self.prompts)]
-            size = _MIXED_ROUND * load.width
         else:
             all_of_them = [Request(prompt, load.name, block, n) for prompt in range(self.prompts) for n in repeats]
-            size = load.width
-        count = max(1, len(all_of_them) // size)
+        count = max(1, len(all_of_them) // load.together)
         cuts = [len(all_of_them) * n // count for n in range(count + 1)]
         return [Round(tuple(all_of_them[a:b]), load.width) for a, b in pairwise(cuts)]
 

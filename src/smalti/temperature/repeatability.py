@@ -45,7 +45,7 @@ def repeatability(
     Args:
         recording: without answers from a cache.
         forms: of each prompt that has answers.
-        measured: the prompts that have two answers or more.
+        measured: the prompts whose answers are compared, with two answers or more.
 
     Keyword Args:
         draws: bootstrap draws of prompts.

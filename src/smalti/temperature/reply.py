@@ -27,7 +27,8 @@ Kind = Literal[
 ]  # fmt: skip
 """What can go wrong with a request.
 
-With any request: no connection, a certificate that is not trusted, no answer in time, too many requests, an error of
+With any request: no connection, a certificate that is not trusted or none at
+all, no answer in time, too many requests, an error of
 the server, a key that it refuses, an address or model that is not there, a redirection, an account that is used up.
 With this one: refused, answered in no known form, cut off, answered with nothing, answered without the
 log-probabilities that were asked for, no answer because hidden reasoning used the limit of tokens, an exception in a
@@ -178,7 +179,8 @@ def read_reply(body: bytes, dialect: Dialect) -> Reply:
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         said = _error_in(record)
         if said is not None:
-            raise AskError("server", f"the system answers with an error ({said})", body=body) from error
+            sentence = f"the system answers with an error ({said}): look at what it logs, or ask again later"
+            raise AskError("server", sentence, body=body) from error
         _malformed(body, f"no answer of the {dialect.api} API ({type(error).__name__}: {error})", cause=error)
     if reply.text or reply.tokens or reply.finish == "stop":
         return reply
@@ -205,7 +207,10 @@ def _json(body: bytes, text: str) -> Any:
 
 def _malformed(body: bytes, what: str, *, cause: BaseException | None = None) -> NoReturn:
     begin = body[:60].decode("utf-8", "replace")
-    raise AskError("malformed", f"the system answers with {what}; it begins {begin!r}", body=body) from cause
+    sentence = (
+        f"the system answers with {what}; it begins {begin!r}: see that --endpoint and --api are those of its API"
+    )
+    raise AskError("malformed", sentence, body=body) from cause
 
 
 def _error_in(record: Mapping[str, Any]) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["FORMAT", "ByReference", "Estimate", "Interval", "Protocol", "Result", "rounded"]
+__all__ = ["FORMAT", "ByReference", "Estimate", "Interval", "Protocol", "Result", "figure", "rounded"]
 
 FORMAT = "smalti.temperature/1"
 
@@ -114,6 +114,17 @@ class Result:
         """The record as JSON values; numbers have six digits."""
         record = {"format": FORMAT} | vars(self) | {"estimates": [one.to_json() for one in self.estimates]}
         return rounded(record)
+
+
+def figure(temperature: float) -> str:
+    """A temperature as people read it, with two significant figures: `0.030`, `0.0021`, `1.3`.
+
+    It is rounded as the record is first, so that a number reads the same before and after it was stored.
+    """
+    value = float(f"{temperature:.{_DIGITS}g}")
+    if value == 0:
+        return "0"
+    return f"{value:#.2g}".rstrip(".") if value >= 1e-4 else f"{value:.1e}".replace("e-0", "e-")
 
 
 def rounded(value: Any) -> Any:

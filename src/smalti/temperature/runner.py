@@ -9,9 +9,10 @@ Whatever happens, what was answered is in the folder, and the measurement can go
 from __future__ import annotations
 
 import hashlib
+import queue
 import threading
-from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -28,6 +29,7 @@ from smalti.temperature.store import Attempt, Measurement, Setup, is_measurement
 
 __all__ = ["Asked", "System", "ask_missing", "measure"]
 
+_FAREWELL = 0.5  # seconds in which what has come may be kept, when no more is asked
 _MOST_IN_A_ROW = 10
 _MOST_BROKEN = 3
 """Requests that may fail one after the other before the measurement ends: of any kind, and by errors of the server or
@@ -71,7 +73,7 @@ class System(Protocol):
         ...
 
     def close(self) -> None:
-        """Ends all requests that are under way; there will be no others."""
+        """Ends all requests that are under way, if it can; there will be no others."""
         ...
 
 
@@ -179,6 +181,8 @@ class _Run:
         self._in_a_row = 0
         self._answered = 0
         self._lock = threading.Lock()
+        self._keeping = threading.Lock()
+        self._over = False
 
     def all(self, missing: set[Request]) -> None:
         """Asks these requests in the order of the plan."""
@@ -194,19 +198,47 @@ class _Run:
                     self._round(left)
 
     def _round(self, each: Round) -> None:
-        pool = ThreadPoolExecutor(min(each.width, len(each.requests)))
+        # Threads that nobody waits for at the end: a callable that is under way cannot be ended.
+        waiting, ends = iter(each.requests), queue.SimpleQueue[BaseException | None]()
+        threads = [
+            threading.Thread(target=self._several, args=(waiting, ends), daemon=True)
+            for _ in range(min(each.width, len(each.requests)))
+        ]
         try:
-            futures = [pool.submit(self._request, request) for request in each.requests]
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
+            for thread in threads:
+                thread.start()
+            for _ in threads:
+                failure = ends.get()
+                if failure is not None:
+                    raise failure
         except BaseException:
             # What is under way is given up: a person who stops this does not want to wait for it.
             self._clocks.stop.set()
             self._system.close()
+            over = time.monotonic() + _FAREWELL
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join(max(0.0, over - time.monotonic()))
             raise
         finally:
-            pool.shutdown(cancel_futures=True)
+            if self._clocks.stop.is_set():
+                # An answer that is being kept is kept whole; one that comes later is none.
+                with self._keeping:
+                    self._over = True
+
+    def _several(self, waiting: Iterator[Request], ends: queue.SimpleQueue[BaseException | None]) -> None:
+        """Asks one request after the other until there are no more; says how it ended."""
+        try:
+            while not self._clocks.stop.is_set():
+                with self._lock:
+                    request = next(waiting, None)
+                if request is None:
+                    break
+                self._request(request)
+        except BaseException as failure:
+            ends.put(failure)
+        else:
+            ends.put(None)
 
     def _request(self, request: Request) -> None:
         """Asks until there is an answer, or a failure for good."""
@@ -249,19 +281,20 @@ class _Run:
         if failure is not None and self._clocks.stop.is_set() and not failure.body:
             raise failure  # cut off by ourselves
         status, body = came.status, came.body
-        self._measurement.add(
-            Attempt(
-                order=order,
-                request=request,
-                started=started,
-                seconds=seconds,
-                status=status,
-                digest=hashlib.sha256(body).hexdigest() if body or answer is not None else None,
-                cached=None if answer is None else answer.cached,
-                error=None if failure is None else (failure.kind, str(failure)),
-            ),
-            body,
+        attempt = Attempt(
+            order=order,
+            request=request,
+            started=started,
+            seconds=seconds,
+            status=status,
+            digest=hashlib.sha256(body).hexdigest() if body or answer is not None else None,
+            cached=None if answer is None else answer.cached,
+            error=None if failure is None else (failure.kind, str(failure)),
         )
+        with self._keeping:
+            if self._over:
+                return
+            self._measurement.add(attempt, body)
         with self._lock:
             # An answer that came, or began to, may have been paid for; an error of the system is not.
             if answer is None and status != 200 and failure is not None and failure.kind not in ("slow", "truncated"):

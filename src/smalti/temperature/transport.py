@@ -205,6 +205,17 @@ class Transport:
                 f"{url} shows a certificate that is not trusted here ({error.verify_message}): if it is right, name a "
                 "file with the certificate of who signed it in the variable SSL_CERT_FILE",
             ) from error
+        except ssl.SSLError as error:
+            if late.is_set():
+                raise self._slow() from error
+            said = (error.reason or "it ended early").replace("_", " ").lower()
+            if error.reason == "WRONG_VERSION_NUMBER":
+                raise AskError(
+                    "untrusted", f"{url} does not answer with TLS: if it has none, write http:// in --endpoint"
+                ) from error
+            raise AskError(
+                "down", f"{url} does not agree on TLS ({said}): see that it is an https address and is set up right"
+            ) from error
         except (OSError, UnicodeError, http.client.HTTPException) as error:
             if late.is_set() or isinstance(error, TimeoutError):
                 raise self._slow() from error

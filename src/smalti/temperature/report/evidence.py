@@ -125,7 +125,7 @@ def _drift(result: Result) -> Markup | None:
     blocks = [one for one in result["drift"]["blocks"] if one["disagreement"] is not None]
     if len(blocks) < 2:
         return None
-    places = [one["block"] for one in blocks]
+    places = [one["block"] + 1 for one in blocks]  # people count from 1
     plot = Plot(
         across=Axis(
             low=min(places) - 0.4,
@@ -139,18 +139,18 @@ def _drift(result: Result) -> Markup | None:
         up_title="Pairs that differ",
     )
     change = result["drift"]["change_at"]
-    marks = [] if change is None else [plot.upright(change - 0.5, class_="change")]
-    marks.append(plot.curve([(one["block"], one["disagreement"]) for one in blocks], class_="thin"))
+    marks = [] if change is None else [plot.upright(change + 0.5, class_="change")]
+    marks.append(plot.curve([(k, one["disagreement"]) for k, one in zip(places, blocks, strict=True)], class_="thin"))
     marks += [
         plot.point(
-            one["block"],
+            k,
             one["disagreement"],
             class_="dot",
-            text=f"block {one['block']}: {words.percent(one['disagreement'])}",
+            text=f"block {k}: {words.percent(one['disagreement'])}",
         )
-        for one in blocks
+        for k, one in zip(places, blocks, strict=True)
     ]
-    names = [] if change is None else [key(("change", f"a change before block {change}"))]
+    names = [] if change is None else [key(("change", f"a change before block {change + 1}"))]
     return _part("Did it change over time?", result["drift"]["text"], plot.figure(*marks), *names, name="drift")
 
 

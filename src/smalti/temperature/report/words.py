@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from smalti.temperature.result import figure as temperature
+
 __all__ = ["PROTOCOLS", "counted", "estimate", "interval", "percent", "probability", "short", "temperature"]
 
 PROTOCOLS = {
@@ -16,23 +18,12 @@ PROTOCOLS = {
         "Matched",
         "The temperature at which reference systems, asked as often, give answers that differ as much.",
     ),
-    "own-curve": (
-        "Own curve",
-        "The temperature at which the same system, asked for it, gives answers that differ as much.",
-    ),
     "published": (
         "Published",
         "The protocol of Messina and Scotta (2026), to the letter: it has no interval and no bound.",
     ),
 }
 """Title and meaning of each protocol."""
-
-
-def temperature(value: float) -> str:
-    """Two significant figures: `0.031`, `0.0021`, `1.3`."""
-    if value == 0:
-        return "0"
-    return f"{value:#.2g}".rstrip(".") if value >= 1e-4 else f"{value:.1e}".replace("e-0", "e-")
 
 
 def estimate(one: Mapping[str, Any] | None) -> str:
