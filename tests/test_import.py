@@ -16,7 +16,7 @@ HEAVY += ["sqlite3", "pyarrow"]
 
 # Top to bottom: a room uses itself and rooms above it. `errors` and `progress` stand beside all of them.
 ROOMS = ["corpus", "noise", "window", "engine", "machines", "sampling", "calibration", "receipts"]
-ROOMS += ["temperature", "serve", "bench", "cli"]
+ROOMS += ["networks", "temperature", "serve", "bench", "cli"]
 BESIDE = {"errors", "progress"}
 
 # `Sample.receipt` opens a receipt where a person has a sample in hand; it imports it when it is asked for.
@@ -24,7 +24,11 @@ EXCEPTIONS = {("sampling/trace.py", "receipts"), ("sampling/text_trace.py", "rec
 
 
 @pytest.mark.parametrize(
-    "module", ["smalti", "smalti.machines", "smalti.sampling", "smalti.receipts", "smalti.temperature", "smalti.serve"]
+    "module",
+    [
+        *("smalti", "smalti.machines", "smalti.sampling", "smalti.receipts", "smalti.networks", "smalti.temperature"),
+        "smalti.serve",
+    ],
 )
 def test_import_loads_numpy_and_nothing_heavier(module: str) -> None:
     looked_for = {*HEAVY, "numpy"}
