@@ -28,6 +28,7 @@ from smalti.cli.score import score
 from smalti.cli.serve import serve
 from smalti.cli.temperature import temperature
 from smalti.cli.terminal import finish, open_streams, say
+from smalti.cli.train import train
 from smalti.cli.verify import verify
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ app = typer.Typer(
 
 _MAKE, _KEEP, _RECEIPTS, _CHECK = "Make pictures and texts", "Keep pictures and texts", "Receipts", "Check"
 _SYSTEMS = "Served models"
+_NETWORKS = "Trained networks"
 app.command(rich_help_panel=_MAKE)(generate)
 app.command(rich_help_panel=_MAKE)(calibrate)
 app.command(rich_help_panel=_MAKE)(demo)
@@ -53,6 +55,7 @@ app.command(rich_help_panel=_RECEIPTS)(effect)
 app.command(rich_help_panel=_RECEIPTS)(match)
 app.command(rich_help_panel=_SYSTEMS)(serve)
 app.command(rich_help_panel=_SYSTEMS)(temperature)
+app.command(rich_help_panel=_NETWORKS)(train)
 app.command(rich_help_panel=_CHECK)(score)
 app.command(rich_help_panel=_CHECK)(verify)
 app.command(rich_help_panel=_CHECK)(doctor)
