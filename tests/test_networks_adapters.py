@@ -51,7 +51,7 @@ def test_published_checkpoints_open(net: Net, whole: bool, labels: tuple[str, ..
     classes = torch.tensor([1, 1]) if labels else None
     with torch.no_grad():
         told = torch.full((2,), 0.5)
-        eps = module(torch.tensor(x / 4080, dtype=torch.float32).permute(0, 3, 1, 2), told, classes)
+        eps = module(torch.tensor(x.transpose(0, 3, 1, 2) / 4080, dtype=torch.float32), told, classes)
     expected = (x / 4080 - LEVEL.noise * eps.permute(0, 2, 3, 1).double().numpy()) / LEVEL.signal
     assert np.array_equal(machine(x, LEVEL).mean, expected)
     assert DDIM(machine, steps=2)(seeds=[0]).images.shape == (1, 8, 8, 1)
@@ -300,6 +300,24 @@ def test_diffusers_estimates_the_same_picture(unet: Any, prediction: str, kind: 
     assert DDIM(machine, steps=3, schedule=clock)(seeds=[0]).images.shape == (1, 8, 8, 1)
 
 
+def test_a_network_that_learns_the_variance_too_is_asked_for_the_noise(unet: Any, tmp_path: Path) -> None:
+    diffusers = pytest.importorskip("diffusers")
+    both = diffusers.UNet2DModel.from_config({**unet.config, "out_channels": 2, "num_class_embeds": None}).eval()
+    folder = saved(tmp_path, both, diffusers.DDPMScheduler(variance_type="learned_range", clip_sample=False))
+    machine = open_diffusers(folder)
+    clock: Any = machine.clock
+    level = clock.grid(2)[1]
+    state = gaussian_state((1, 8, 8, 1), seed=0, purpose="test")
+    with torch.no_grad():
+        x = torch.tensor(state.transpose(0, 3, 1, 2) / 4080, dtype=torch.float32)
+        noise = both(x, 499).sample[:, :1].permute(0, 2, 3, 1).double().numpy()
+    assert np.array_equal(machine(state, level).mean, (state / 4080 - level.noise * noise) / level.signal)
+    # The same network with a scheduler that expects noise alone is no denoiser.
+    diffusers.DDPMScheduler().save_pretrained(folder / "scheduler")
+    with pytest.raises(InputError, match="holds a network from 1 to 2 channels, with classes of type None"):
+        open_diffusers(folder)
+
+
 def test_diffusers_folders_that_cannot_be_used_are_refused(unet: Any, tmp_path: Path) -> None:
     diffusers = pytest.importorskip("diffusers")
     with pytest.raises(InputError, match=r"scheduler_config\.json' cannot be read \(No such file"):
@@ -320,6 +338,10 @@ def test_diffusers_folders_that_cannot_be_used_are_refused(unet: Any, tmp_path: 
     with pytest.raises(InputError, match=r"scheduler_config\.json' is not JSON"):
         open_diffusers(folder, class_number=0)
     told.write_text(json.dumps(good))
+
+    sizeless = diffusers.UNet2DModel.from_config({**unet.config, "sample_size": None})
+    with pytest.raises(UsageError, match="does not say what size of pictures it makes: give its corpus"):
+        open_diffusers(saved(tmp_path / "c", sizeless, diffusers.DDPMScheduler()), class_number=0)
 
     broken = copy.deepcopy(unet)
     with torch.no_grad():

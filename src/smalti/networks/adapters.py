@@ -163,14 +163,18 @@ def open_diffusers(
         )
     _check_finite(module, str(folder))
     module = module.to(where).eval()
-    channels, made = int(settings["in_channels"]), int(settings["out_channels"])
+    form = module.config
+    channels, made = int(form.in_channels), int(form.out_channels)
+    # Networks that learn the variance of DDPM's steps return it as further channels.
     with_variance = str(told.get("variance_type", "")).startswith("learned")
-    if made != channels * (2 if with_variance else 1):
-        raise InputError(f"'{folder}' holds a network from {channels} to {made} channels, which is no denoiser.")
-    classes = settings.get("num_class_embeds") or 0
-    _check_class(class_number, classes)
+    if made != channels * (2 if with_variance else 1) or form.class_embed_type is not None:
+        raise InputError(
+            f"'{folder}' holds a network from {channels} to {made} channels, with classes of type "
+            f"{form.class_embed_type}, which cannot be used as a denoiser."
+        )
+    _check_class(class_number, form.num_class_embeds or 0)
     if corpus is None:
-        side = settings.get("sample_size")
+        side = form.sample_size
         if side is None:
             raise UsageError(f"'{folder}' does not say what size of pictures it makes: give its corpus.")
         height, width = (side, side) if isinstance(side, int) else side
@@ -193,7 +197,7 @@ def open_diffusers(
         name=f"diffusers-{folder.absolute().name}",
         label=None if class_number is None else str(class_number),
         limits=(-most, most) if told.get("clip_sample", True) else None,
-        multiple=1 << (len(settings["block_out_channels"]) - 1),
+        multiple=1 << (len(form.block_out_channels) - 1),
     )
 
 

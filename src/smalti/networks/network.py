@@ -72,7 +72,7 @@ class Network:
     Attributes:
         config: its form.
         module: the `torch.nn.Module`, called with (x, time, classes).
-        training: how it was trained; None where that is not known.
+        training: how it was trained; None where that is not known, as for the published ones, whose schedule is cosine.
         losses: mean squared error of the predicted noise at each step of the training. float32 (steps,).
     """
 
@@ -86,7 +86,6 @@ class Network:
         corpus: DenoiserCorpus | None = None,
         *,
         label: str | None = None,
-        schedule: str | None = None,
         name: str | None = None,
     ) -> NetworkMachine:
         """The network as a machine that samplers can drive.
@@ -96,7 +95,6 @@ class Network:
 
         Keyword Args:
             label: the label it is asked for; needed where it was trained with labels.
-            schedule: the schedule it was trained with, where its training does not say; cosine unless given.
             name: name, for records; `network-` and its kind unless given.
 
         Raises:
@@ -112,12 +110,11 @@ class Network:
                 f"The network was trained on pictures with {self.config.image_channels} channels, and those of the "
                 f"corpus have {corpus.channels}."
             )
-        trained = schedule if self.training is None else self.training.schedule
         return NetworkMachine(
             torch_predictor(self.module, class_number=number),
             corpus,
             predicts="noise",
-            clock=ContinuousTime(trained or "cosine"),
+            clock=ContinuousTime("cosine" if self.training is None else self.training.schedule),
             name=name or f"network-{self.config.net}",
             label=label,
             multiple=self.config.multiple,

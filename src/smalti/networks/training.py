@@ -153,7 +153,7 @@ def train(
         run.go_on_from(path)
     left = plan.steps - run.done
     saved = time.monotonic()
-    with progress.task("training", max(left, 1)) as task, ThreadPoolExecutor(1) as ahead:
+    with progress.task("training", left) as task, ThreadPoolExecutor(1) as ahead:
         # Noise is drawn for the next step while the network is busy with this one.
         coming: Future[_Batch] | None = ahead.submit(run.batch, run.done) if left > 0 else None
         while coming is not None:
