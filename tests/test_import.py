@@ -15,7 +15,7 @@ HEAVY = ["PIL", "matplotlib", "rich", "typer", "click", "scipy", "sklearn", "tor
 HEAVY += ["sqlite3", "pyarrow"]
 
 # Top to bottom: a room uses itself and rooms above it. `errors` and `progress` stand beside all of them.
-ROOMS = ["corpus", "noise", "window", "engine", "machines", "sampling", "calibration", "receipts"]
+ROOMS = ["corpus", "noise", "window", "engine", "machines", "sampling", "calibration", "denoisers", "receipts"]
 ROOMS += ["networks", "temperature", "serve", "bench", "cli"]
 BESIDE = {"errors", "progress"}
 
@@ -26,7 +26,8 @@ EXCEPTIONS = {("sampling/trace.py", "receipts"), ("sampling/text_trace.py", "rec
 @pytest.mark.parametrize(
     "module",
     [
-        *("smalti", "smalti.machines", "smalti.sampling", "smalti.receipts", "smalti.networks", "smalti.temperature"),
+        *("smalti", "smalti.machines", "smalti.sampling", "smalti.denoisers", "smalti.receipts"),
+        *("smalti.networks", "smalti.temperature"),
         "smalti.serve",
     ],
 )

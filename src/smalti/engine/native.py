@@ -184,7 +184,7 @@ def sources(
     """
     if keep < 1:
         raise UsageError(f"ask for at least one source, not {keep}")
-    kept, rows = _best(query, keep, threads, target, tick)
+    kept, rows = best(query, keep, threads=threads, target=target, tick=tick)
     score, item, row, column = np.moveaxis(rows, -1, 0)
     present = np.arange(keep) < kept[..., None]
     place, weight, _ = integer_weights(np.where(present, score, 0), query.span)
@@ -208,14 +208,21 @@ def nearest(
 
     `tick` is called with the share of the work done since the last call.
     """
-    kept, rows = _best(query, 1, threads, target, tick)
+    kept, rows = best(query, 1, threads=threads, target=target, tick=tick)
     return np.where(kept[..., None] > 0, rows[..., 0, :], -1)
 
 
-def _best(
-    query: Query, keep: int, threads: int | None, target: str | None, tick: Tick | None
+def best(
+    query: Query, keep: int, *, threads: int | None = None, target: str | None = None, tick: Tick | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How many sources each site lists (B, H, W), and their score, item, row and column (B, H, W, keep, 4)."""
+    """The `keep` best sources of each site, best first; equal scores go by item, row and column. Tier: bitwise.
+
+    `tick` is called with the share of the work done since the last call.
+
+    Returns:
+        How many each site has, at most `keep`, int64 (B, H, W); and score, item of the query, row and column of each,
+        int64 (B, H, W, keep, 4).
+    """
     kept = np.zeros(query.states.shape[:3], np.int64)
     rows = np.zeros((*kept.shape, keep, 4), np.int64)
     for part in _parts(query, 8 * keep):
