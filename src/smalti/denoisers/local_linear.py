@@ -78,16 +78,21 @@ class LocalLinear(ClosedForm):
         return self.scales.at(level)
 
     def _mean(self, states: NDArray[np.int16], level: Level) -> Floats:
+        # One state at a time: the places of its neighbours take 32 K bytes for each of its sites.
+        return np.concatenate([self._means(states[n : n + 1], level) for n in range(len(states))])
+
+    def _means(self, state: NDArray[np.int16], level: Level) -> Floats:
+        """The mean (1, H, W, C) of a state (1, H, W, C)."""
         size, v = self.patch_size(level), variance(level)
-        y = cut(noisy_values(states, level), size)
-        places = nearest_patches(self.images, states, level, size, self.neighbours)
+        y = cut(noisy_values(state, level), size)
+        places = nearest_patches(self.images, state, level, size, self.neighbours)
         rows, near = y.reshape(-1, y.shape[-1]), places.reshape(-1, *places.shape[3:])
         numbers = rows.shape[1]
         out = np.empty_like(rows)
         for chunk in in_chunks(len(rows), int(_SYSTEMS / (8 * numbers * numbers))):
             found = Moments.of(pixels_at(self.images, near[chunk], size))
             out[chunk] = rows[chunk] - v * solved(found.covariance, v, rows[chunk] - found.mean)
-        return joined(out.reshape(y.shape), (states.shape[1], states.shape[2]), size)
+        return joined(out.reshape(y.shape), (state.shape[1], state.shape[2]), size)
 
 
 @dataclass(frozen=True, eq=False)
