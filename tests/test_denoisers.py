@@ -392,6 +392,16 @@ def test_data_masks_that_let_everything_through_are_the_ideal_machine(few_digits
     assert np.abs(found - Ideal(few_digits)(states, LEVEL).mean)[:, varied].max() < 1e-3
 
 
+def test_data_masks_of_a_wiener_denoiser(few_digits: ImageCorpus) -> None:
+    """It lends its covariance and keeps its label."""
+    state = noise(8, 8, 1)
+    lent = DataMaskLocal(Wiener(few_digits, label="1"))
+    assert lent.label == "1"
+    assert np.array_equal(lent(state, LEVEL).mean, DataMaskLocal(few_digits, label="1")(state, LEVEL).mean)
+    with pytest.raises(UsageError, match="the label '2' belongs to the Wiener denoiser"):
+        DataMaskLocal(Wiener(few_digits), label="2")
+
+
 @pytest.mark.parametrize("t", [0.05, 0.9])
 def test_nearest_is_the_nearest_item(few_digits: ImageCorpus, t: float) -> None:
     at, states = schedule("cosine").level(t), noise(3, 8, 8, 1)

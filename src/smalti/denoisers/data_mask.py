@@ -36,24 +36,28 @@ class DataMaskLocal(ClosedForm):
 
     name = "data-mask-local"
 
-    def __init__(self, corpus: ImageCorpus, *, tau: float = 0.02, label: str | None = None) -> None:
-        """Takes the corpus.
+    def __init__(self, wiener: Wiener | ImageCorpus, *, tau: float = 0.02, label: str | None = None) -> None:
+        """Takes the corpus, or a Wiener denoiser of it whose covariance is then known already.
 
         Args:
-            corpus: the pictures.
+            wiener: the pictures, or their Wiener denoiser.
 
         Keyword Args:
             tau: above 0, at most 1. With 1 the window is (but for ties) one number, with a tiny one the whole picture.
-            label: use only the items with this label.
+            label: use only the items with this label; a Wiener denoiser has its own.
 
         Raises:
-            UsageError: tau outside of its range, or a label that the corpus does not have.
+            UsageError: tau outside of its range, a label that the corpus does not have, or one beside a Wiener
+                denoiser.
         """
-        super().__init__(corpus, label=label)
+        if isinstance(wiener, Wiener) and label is not None:
+            raise UsageError(f"the label {label!r} belongs to the Wiener denoiser that is given: make that with it")
+        known = wiener if isinstance(wiener, Wiener) else Wiener(wiener, label=label)
+        super().__init__(known.corpus, label=known.label)
         if not (math.isfinite(tau) and 0.0 < tau <= 1.0):
             raise UsageError(f"tau lies above 0 and up to 1, but it is {tau!r}")
         self.tau = tau
-        self._wiener = Wiener(corpus, label=label)
+        self._wiener = known
         self._windows: tuple[Level, NDArray[np.float32]] | None = None
 
     def windows(self, level: Level) -> NDArray[np.float32]:
