@@ -45,6 +45,7 @@ studies: .venv/.smalti ## run the studies whose results the documentation shows 
 	.venv/bin/python bench/studies/text_noise.py
 	.venv/bin/python bench/studies/creativity.py
 	.venv/bin/python bench/studies/image_temperature.py
+	.venv/bin/python bench/studies/denoising.py
 	.venv/bin/python bench/studies/temperature_coverage.py
 
 docs: .venv/.docs ## build the documentation in docs/_build/html
