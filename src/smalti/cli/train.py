@@ -143,8 +143,8 @@ def train(
 ) -> None:
     """Train a convolutional network to denoise pictures, as the paper trained those its theory predicts.
 
-    Needs PyTorch. A small one for the built-in digits takes a minute or two on two cores: --channels 32 --layers 3
-    --rate 0.001 --steps 500.
+    Needs PyTorch. A small one for the built-in digits (32 channels, 3 layers, 500 steps at a rate of 0.001) takes a
+    minute or two on two cores.
     """
     from smalti.networks import Net, NetworkConfig, Padding, Plan, StoppedTraining, parameter_count
     from smalti.networks import train as train_network
