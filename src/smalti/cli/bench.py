@@ -15,7 +15,7 @@ def bench(
     repeats: Annotated[int, typer.Option(help="Runs of each measurement; the best counts.", min=1)] = 3,
     as_json: opt.JsonOption = False,
 ) -> None:
-    """Measures pairs of (state site, corpus site) per second, and the ratio to matrix products in the same run."""
+    """Measure pairs of (state site, corpus site) per second, and the ratio to matrix products in the same run."""
     from smalti.bench import measure
     from smalti.cli.terminal import progress, say, say_json
     from smalti.engine import native
