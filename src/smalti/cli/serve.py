@@ -46,12 +46,11 @@ def serve(
     ] = "127.0.0.1",
     name: Annotated[
         str | None,
-        typer.Option(
+        opt.option(
             "--name",
             metavar="MODEL",
             help="What clients call the model. Default: the name of TEXT.",
-            rich_help_panel=_SERVICE,
-            show_default=False,
+            panel=_SERVICE,
         ),
     ] = None,
     hidden_noise: Annotated[
@@ -67,13 +66,12 @@ def serve(
     ] = "none",
     noise_seed: Annotated[
         int | None,
-        typer.Option(
+        opt.option(
             "--noise-seed",
             metavar="N",
             min=0,
             help="Seed of the hidden noise. Default: another one each time.",
-            rich_help_panel=_SERVICE,
-            show_default=False,
+            panel=_SERVICE,
         ),
     ] = None,
     tokens: opt.TextTokensOption = None,

@@ -13,91 +13,82 @@ _SYSTEM, _PLAN, _ANALYSIS = "System", "What is asked", "Analysis"
 
 EndpointOption = Annotated[
     str | None,
-    typer.Option(
+    opt.option(
         "--endpoint",
         metavar="URL",
         help="Address of an API like OpenAI's, such as http://127.0.0.1:8000/v1.",
-        rich_help_panel=_SYSTEM,
-        show_default=False,
+        panel=_SYSTEM,
     ),
 ]
 ModelOption = Annotated[
     str | None,
-    typer.Option(
+    opt.option(
         "--model",
         metavar="NAME",
         help="The model, by the endpoint's name for it.",
-        rich_help_panel=_SYSTEM,
-        show_default=False,
+        panel=_SYSTEM,
     ),
 ]
 KeyEnvOption = Annotated[
     str | None,
-    typer.Option(
+    opt.option(
         "--key-env",
         metavar="VARIABLE",
         help="Name of the environment variable that holds the key; it is written nowhere.",
-        rich_help_panel=_SYSTEM,
-        show_default=False,
+        panel=_SYSTEM,
     ),
 ]
 KeyHeaderOption = Annotated[
     str | None,
-    typer.Option(
+    opt.option(
         "--key-header",
         metavar="NAME",
         help="The header that the key goes in, such as api-key. Default: Authorization, as a bearer.",
-        rich_help_panel=_SYSTEM,
-        show_default=False,
+        panel=_SYSTEM,
     ),
 ]
 ApiOption = Annotated[
     str | None,
-    typer.Option(
+    opt.option(
         "--api",
         metavar="NAME",
         help="chat or completions. Default: chat.",
-        rich_help_panel=_SYSTEM,
-        show_default=False,
+        panel=_SYSTEM,
     ),
 ]
 StreamOption = Annotated[
     bool,
-    typer.Option(
+    opt.option(
         "--stream",
         help="Ask for answers as a stream of events.",
-        rich_help_panel=_SYSTEM,
-        show_default=False,
+        panel=_SYSTEM,
     ),
 ]
 LogprobsOption = Annotated[
     str | None,
-    typer.Option(
+    opt.option(
         "--logprobs",
         metavar="N|most|none",
         help="Log-probabilities asked for at each place. Default: most, as many as the system reports.",
-        rich_help_panel=_SYSTEM,
-        show_default=False,
+        panel=_SYSTEM,
     ),
 ]
 SendSeedOption = Annotated[
     int | None,
-    typer.Option(
+    opt.option(
         "--send-seed",
         metavar="N",
         help="A seed that goes with each request. Default: none.",
-        rich_help_panel=_SYSTEM,
-        show_default=False,
+        panel=_SYSTEM,
     ),
 ]
 FieldsOption = Annotated[
     list[str] | None,
-    typer.Option(
+    opt.option(
         "--set",
         metavar="NAME=VALUE",
         help="Another field of each request, such as reasoning_effort=low. May be given several times.",
-        rich_help_panel=_SYSTEM,
-        show_default=False,
+        panel=_SYSTEM,
     ),
 ]
 TimeoutOption = Annotated[
@@ -106,108 +97,98 @@ TimeoutOption = Annotated[
 ]
 CallableOption = Annotated[
     str | None,
-    typer.Option(
+    opt.option(
         "--callable",
         metavar="MODULE:NAME",
         help="A Python function instead of an endpoint: from a prompt to a text or a list of tokens.",
-        rich_help_panel=_SYSTEM,
-        show_default=False,
+        panel=_SYSTEM,
     ),
 ]
 PromptsOption = Annotated[
     Path | None,
-    typer.Option(
+    opt.option(
         "--prompts",
         metavar="FILE",
         help="Prompts, one a line, or .jsonl with a field prompt or messages. Default: 36 that come with Smalti.",
-        rich_help_panel=_PLAN,
-        show_default=False,
+        panel=_PLAN,
     ),
 ]
 FirstOption = Annotated[
     int | None,
-    typer.Option(
+    opt.option(
         "--first",
         metavar="P",
         min=1,
         help="Use the first P prompts only.",
-        rich_help_panel=_PLAN,
-        show_default=False,
+        panel=_PLAN,
     ),
 ]
 RepeatsOption = Annotated[
     int | None,
-    typer.Option(
+    opt.option(
         "--repeats",
         metavar="M",
         min=1,
         help="Requests for each prompt, load and block. Default: 10.",
-        rich_help_panel=_PLAN,
-        show_default=False,
+        panel=_PLAN,
     ),
 ]
 MaxTokensOption = Annotated[
     int | None,
-    typer.Option(
+    opt.option(
         "--max-tokens",
         metavar="L",
         min=1,
         help="Longest answer. Default: 32.",
-        rich_help_panel=_PLAN,
-        show_default=False,
+        panel=_PLAN,
     ),
 ]
 LoadsOption = Annotated[
     list[str] | None,
-    typer.Option(
+    opt.option(
         "--load",
         metavar="LOAD",
         help="alone; burst:N, N copies of a request at once; mixed:N, N requests of different lengths at any time. "
         "May be given several times. Default: alone.",
-        rich_help_panel=_PLAN,
-        show_default=False,
+        panel=_PLAN,
     ),
 ]
 BlocksOption = Annotated[
     int | None,
-    typer.Option(
+    opt.option(
         "--blocks",
         metavar="B",
         min=1,
         help="Time blocks, in each of which all is asked. Default: 3.",
-        rich_help_panel=_PLAN,
-        show_default=False,
+        panel=_PLAN,
     ),
 ]
 PauseOption = Annotated[
     float | None,
-    typer.Option(
+    opt.option(
         "--pause",
         metavar="SECONDS",
         help="Pause between two blocks. Default: none.",
-        rich_help_panel=_PLAN,
-        show_default=False,
+        panel=_PLAN,
     ),
 ]
 SeedOption = Annotated[
     int | None,
-    typer.Option(
+    opt.option(
         "--seed",
         metavar="N",
         min=0,
         help="Of the order of requests, and of the analysis. Default: that of the measurement, or 0.",
-        rich_help_panel=_PLAN,
-        show_default=False,
+        panel=_PLAN,
     ),
 ]
 PricesOption = Annotated[
     str | None,
-    typer.Option(
+    opt.option(
         "--prices",
         metavar="IN,OUT",
         help="Prices of a million tokens of prompts and of answers, for the budget.",
-        rich_help_panel=_PLAN,
-        show_default=False,
+        panel=_PLAN,
     ),
 ]
 YesOption = Annotated[
@@ -216,21 +197,19 @@ YesOption = Annotated[
 ]
 ReferencesOption = Annotated[
     list[str] | None,
-    typer.Option(
+    opt.option(
         "--reference",
         metavar="TEXT",
         help="A text whose machine is one more reference of the matched protocol. May be given several times.",
-        rich_help_panel=_ANALYSIS,
-        show_default=False,
+        panel=_ANALYSIS,
     ),
 ]
 NoReferencesOption = Annotated[
     bool,
-    typer.Option(
+    opt.option(
         "--no-references",
         help="Leave out the references that come with Smalti; without --reference too, only log-probabilities count.",
-        rich_help_panel=_ANALYSIS,
-        show_default=False,
+        panel=_ANALYSIS,
     ),
 ]
 DrawsOption = Annotated[
@@ -241,49 +220,44 @@ DrawsOption = Annotated[
 ]
 ReplayOption = Annotated[
     Path | None,
-    typer.Option(
+    opt.option(
         "--replay",
         metavar="RUN",
         help="Analyse the measurement in this folder again; nothing is asked, and nothing in it changed.",
-        rich_help_panel=_ANALYSIS,
-        show_default=False,
+        panel=_ANALYSIS,
     ),
 ]
 ParquetOption = Annotated[
     bool,
-    typer.Option(
+    opt.option(
         "--parquet",
         help="Write answers.parquet too; needs pyarrow.",
-        rich_help_panel=_ANALYSIS,
-        show_default=False,
+        panel=_ANALYSIS,
     ),
 ]
 DemoOption = Annotated[
     bool,
-    typer.Option(
+    opt.option(
         "--demo",
         help="Show on this machine, without a network, that hidden temperatures are found again.",
-        rich_help_panel=opt.RUN,
-        show_default=False,
+        panel=opt.RUN,
     ),
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option(
+    opt.option(
         "-o",
         "--out",
         metavar="OUT",
         help="Folder for the measurement: new, empty, or with --resume that of an earlier one.",
-        rich_help_panel=opt.RUN,
-        show_default=False,
+        panel=opt.RUN,
     ),
 ]
 ResumeOption = Annotated[
     bool,
-    typer.Option(
+    opt.option(
         "--resume",
         help="Ask what has no answer yet in the measurement that OUT holds.",
-        rich_help_panel=opt.RUNNING,
-        show_default=False,
+        panel=opt.RUNNING,
     ),
 ]

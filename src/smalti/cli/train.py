@@ -48,11 +48,10 @@ def train(
     ] = "zeros",
     conditional: Annotated[
         bool,
-        typer.Option(
+        opt.option(
             "--conditional",
             help="Tell the network each picture's label, so that it can be asked for one.",
-            rich_help_panel=NETWORK,
-            show_default=False,
+            panel=NETWORK,
         ),
     ] = False,
     channels: Annotated[
@@ -117,11 +116,10 @@ def train(
     ] = 0,
     resume: Annotated[
         bool,
-        typer.Option(
+        opt.option(
             "--resume",
             help="Go on from MODEL if it is there, to the same weights as without a stop; more steps may be asked for.",
-            rich_help_panel=opt.RUNNING,
-            show_default=False,
+            panel=opt.RUNNING,
         ),
     ] = False,
     device: Annotated[
