@@ -22,6 +22,7 @@ from PIL import Image
 from smalti.errors import InputError, UsageError
 from smalti.progress import Plain
 from smalti.sampling import DDIM, Request, Trace, grid, png_bytes, read_run, trajectory, write_run
+from smalti.sampling.files import remove_leftovers
 from two_items import TwoItemMachine, two_pictures
 
 SEEDS = (0, 3, 12)
@@ -515,3 +516,15 @@ def test_missing_records(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"format": "smalti.run/7"}')
     with pytest.raises(InputError, match=r"has the format 'smalti\.run/7'; this Smalti reads 'smalti\.run/1'"):
         read_run(tmp_path)
+
+
+def test_what_killed_processes_left_of_a_file_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = tmp_path / f".a.png.{ended.pid}.partial"
+    others = [f".a.png.{os.getpid()}.partial", f".b.png.{ended.pid}.partial", ".a.png.partial", "a.png"]
+    for name in (left.name, *others):
+        (tmp_path / name).write_bytes(b"x")
+    remove_leftovers(tmp_path / "a.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+    remove_leftovers(tmp_path / "none" / "a.png")

@@ -83,12 +83,12 @@ def test_a_trace_has_receipts_only_with_the_machine_that_made_it(corpus, tmp_pat
     with pytest.raises(smalti.UsageError, match="set it with"):
         alone[0].receipt  # noqa: B018
     assert alone.made_by(machine)[0].machine is machine
-    for other in (
-        smalti.BorderAware(corpus, scales=5),
-        smalti.EquivariantLocal(corpus, scales=3),
-        smalti.BorderAware(corpus.without([0]), scales=3),
+    for other, name in (
+        (smalti.BorderAware(corpus, scales=5), "patch_sizes"),
+        (smalti.EquivariantLocal(corpus, scales=3), "machine"),
+        (smalti.BorderAware(corpus.without([0]), scales=3), "corpus"),
     ):
-        with pytest.raises(smalti.UsageError, match="did not make this trace"):
+        with pytest.raises(smalti.UsageError, match=f"^the machine did not make this trace: its {name} is "):
             alone.made_by(other)
 
 

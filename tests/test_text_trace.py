@@ -130,12 +130,15 @@ def test_what_does_not_belong_together_is_refused(trace: TextTrace, tmp_path: Pa
     for place in (2, -3):
         with pytest.raises(IndexError, match=f"^there is no sample {place}: the trace has 2, from 0; "):
             trace[place]
-    with pytest.raises(UsageError, match="did not make this trace"):
-        trace.made_by(TextMachine(CORPUS, noise="mask"))
+    with pytest.raises(UsageError, match=r"did not make this trace: its radius is 3, and that of the trace is 4$"):
+        trace.made_by(TextMachine(CORPUS, radius=3, back_off_radius=4))
+    other = dataclasses.replace(trace, tokenizer={"tokens": "characters", "alphabet": CORPUS.documents[0] * 9})
+    with pytest.raises(UsageError, match=r"its tokenizer is another than that of the trace$"):
+        other.made_by(trace.machine)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="same settings"):
         TextTrace.join([trace, made("mask")])
     with pytest.raises(UsageError, match="do not belong together"):
-        TextTrace(**{**{f: getattr(trace, f) for f in trace.__dataclass_fields__}, "texts": ()})
+        dataclasses.replace(trace, texts=())
     with pytest.raises(InputError, match="cannot be read"):
         TextTrace.load(tmp_path / "none")
     (tmp_path / "bad").write_bytes(trace.to_bytes()[:-9])

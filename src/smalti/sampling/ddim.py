@@ -29,7 +29,7 @@ from smalti.noise import CLEAN, STATE_LIMIT, STATE_UNITS, Level, Schedule, gauss
 from smalti.progress import SILENT, Progress, Task
 from smalti.sampling.trace import Trace
 
-__all__ = ["DDIM", "Denoiser", "Step", "Steps", "checked_seeds", "pixels_of", "state_of", "values_of"]
+__all__ = ["DDIM", "Denoiser", "Step", "Steps", "asked", "checked_seeds", "pixels_of", "state_of", "values_of"]
 
 
 class DenoiserCorpus(Protocol):
@@ -129,14 +129,8 @@ class Steps:
         state = np.stack([gaussian_state(shape, seed=seed, purpose="image/initial") for seed in self._seeds])
         state.setflags(write=False)
         for index, (level, following) in enumerate(zip(self._levels, (*self._levels[1:], CLEAN), strict=True)):
-            # A machine of Smalti tells how far it is within a step; any other denoiser is done with it at once.
-            if isinstance(self._machine, Machine):
-                posterior = self._machine(state, level, tick=self._tick)
-            else:
-                posterior = self._machine(state, level)
-                if self._tick is not None:
-                    self._tick(1.0)
-            mean = _checked_mean(posterior.mean, state.shape, self._machine.name, level)
+            posterior = asked(self._machine, state, level, tick=self._tick)
+            mean = posterior.mean
             epsilon = (state / STATE_UNITS - level.signal * mean) / level.noise
             next_state = state_of(following.signal * mean + following.noise * epsilon)
             next_state.setflags(write=False)
@@ -376,10 +370,34 @@ def batches(seeds: Sequence[int], batch: int) -> Iterator[tuple[int, ...]]:
     return (tuple(seeds[start : start + batch]) for start in range(0, len(seeds), batch))
 
 
-def _checked_mean(mean: NDArray[np.float64], shape: tuple[int, ...], name: str, level: Level) -> NDArray[np.float64]:
-    if mean.dtype != np.float64 or mean.shape != shape or not np.isfinite(mean).all():
+def asked(
+    machine: Denoiser, states: NDArray[np.int16], level: Level, *, tick: Callable[[float], None] | None = None
+) -> Any:
+    """The posterior that a machine returns, once its mean has been checked. Tier: that of the machine.
+
+    Args:
+        machine: what gives the posterior.
+        states: in units of 1/4080. Shape (B, H, W, C).
+        level: their noise level.
+
+    Keyword Args:
+        tick: called with the share of the work that was done since the last call.
+
+    Raises:
+        SmaltiError: the mean is not float64 of the shape of the states, or not finite.
+    """
+    # A machine of Smalti tells how far it is; any other denoiser is done at once.
+    if isinstance(machine, Machine):
+        posterior = machine(states, level, tick=tick)
+    else:
+        posterior = machine(states, level)
+        if tick is not None:
+            tick(1.0)
+    mean = posterior.mean
+    if mean.dtype != np.float64 or mean.shape != states.shape or not np.isfinite(mean).all():
         raise SmaltiError(
-            f"The machine {name!r} must return a finite float64 mean of shape {shape}, but at time {level.time} it "
-            f"returned {mean.dtype} of shape {mean.shape}{'' if np.isfinite(mean).all() else ', not all finite'}."
+            f"The machine {machine.name!r} must return a finite float64 mean of shape {states.shape}, but at time "
+            f"{level.time} it returned {mean.dtype} of shape {mean.shape}"
+            f"{'' if np.isfinite(mean).all() else ', not all finite'}."
         )
-    return mean
+    return posterior

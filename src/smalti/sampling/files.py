@@ -16,7 +16,7 @@ from pathlib import Path
 
 from smalti.errors import InputError, disk_full
 
-__all__ = ["check_creatable", "claimed", "is_leftover", "said_plainly", "write_file"]
+__all__ = ["check_creatable", "claimed", "is_leftover", "remove_leftovers", "said_plainly", "write_file"]
 
 _LEFTOVER = re.compile(r"\..+\.[0-9]+\.partial")
 
@@ -117,6 +117,33 @@ def claimed(folder: Path) -> Iterator[None]:
 def is_leftover(path: Path) -> bool:
     """Whether a file is the unfinished work of a process that was stopped inside `write_file`."""
     return _LEFTOVER.fullmatch(path.name) is not None
+
+
+def remove_leftovers(path: Path) -> None:
+    """Removes what processes that were stopped while they wrote a file left beside it; others' work stays.
+
+    Args:
+        path: the file, there or not.
+
+    Raises:
+        InputError: the file system refuses.
+    """
+    wanted = re.compile(re.escape(f".{path.name}.") + r"([1-9][0-9]{0,8})\.partial")
+    with said_plainly(path):
+        for beside in path.parent.iterdir() if path.parent.is_dir() else ():
+            found = wanted.fullmatch(beside.name)
+            if found and not _is_running(int(found[1])):
+                beside.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is another person's
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,32 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from smalti.progress import Task
+from smalti.sampling.samples import Samples
 
-__all__ = ["Output", "RunRequest", "Samples", "text_in", "versions_in_use"]
-
-
-class Samples(Protocol):
-    """The samples of some seeds, and what a receipt needs of the way to them: a trace."""
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """The seeds."""
-        ...
-
-    def only(self, place: int) -> Samples:
-        """Those of one seed, by its place."""
-        ...
-
-    def to_bytes(self) -> bytes:
-        """The content of a file; equal samples give equal bytes."""
-        ...
-
-    def save(self, path: Path) -> None:
-        """Writes that file, all of it or nothing."""
-        ...
+__all__ = ["Output", "RunRequest", "text_in", "versions_in_use"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +76,7 @@ class RunRequest(ABC):
         """
 
     @abstractmethod
-    def maker(self, machine: Any) -> Callable[[Sequence[int], Task], Samples]:
+    def maker(self, machine: Any) -> Callable[[Sequence[int], Task], Samples[Any, Any]]:
         """What makes the samples of a few seeds with the machine that the request describes.
 
         Raises:
@@ -104,7 +84,7 @@ class RunRequest(ABC):
         """
 
     @abstractmethod
-    def load(self, path: Path) -> Samples:
+    def load(self, path: Path) -> Samples[Any, Any]:
         """Reads what `Samples.save` wrote.
 
         Raises:
@@ -112,7 +92,7 @@ class RunRequest(ABC):
         """
 
     @abstractmethod
-    def join(self, parts: Sequence[Any]) -> Samples:
+    def join(self, parts: Sequence[Any]) -> Samples[Any, Any]:
         """The samples of several parts, in order."""
 
     @abstractmethod

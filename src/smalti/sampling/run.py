@@ -32,7 +32,8 @@ from smalti.progress import SILENT, Progress
 from smalti.sampling.ddim import batches
 from smalti.sampling.files import claimed, is_leftover, said_plainly, write_file
 from smalti.sampling.image_request import Request
-from smalti.sampling.request import Output, RunRequest, Samples, text_in, versions_in_use
+from smalti.sampling.request import Output, RunRequest, text_in, versions_in_use
+from smalti.sampling.samples import Samples
 from smalti.sampling.text_request import TextRequest
 
 __all__ = [
@@ -364,7 +365,7 @@ def _remove_leftovers(folder: Path) -> None:
                         path.unlink()
 
 
-def _finished_trace(path: Path, request: RunRequest) -> Samples:
+def _finished_trace(path: Path, request: RunRequest) -> Samples[Any, Any]:
     samples = request.load(path)
     if not request.fits(samples, request.seeds):
         raise InputError(
@@ -373,7 +374,7 @@ def _finished_trace(path: Path, request: RunRequest) -> Samples:
     return samples
 
 
-def _check_sample(path: Path, record: RunRecord[Any], samples: Samples, place: int) -> None:
+def _check_sample(path: Path, record: RunRecord[Any], samples: Samples[Any, Any], place: int) -> None:
     """Refuses a sample file that is missing or does not hold the sample."""
     try:
         content = path.read_bytes()
@@ -407,7 +408,7 @@ def _unfinished_seeds(folder: Path, request: RunRequest) -> list[int]:
     return unfinished
 
 
-def _write_parts(folder: Path, request: RunRequest, samples: Samples) -> None:
+def _write_parts(folder: Path, request: RunRequest, samples: Samples[Any, Any]) -> None:
     with said_plainly(folder / _PARTS):
         (folder / _PARTS).mkdir(exist_ok=True)
     for place, seed in enumerate(samples.seeds):

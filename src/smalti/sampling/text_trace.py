@@ -11,11 +11,10 @@ On disk a trace is one safetensors file, in which one metadata entry `smalti` ho
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +22,15 @@ from numpy.typing import NDArray
 from smalti.corpus.tokens import Tokenizer, from_json
 from smalti.errors import UsageError
 from smalti.machines.text import TextMachine
-from smalti.sampling.files import write_file
+from smalti.sampling.samples import Samples, at_hand, listed
 from smalti.sampling.text_ranges import character_ranges
 from smalti.sampling.tokens import TokenStep
-from smalti.sampling.trace import listed, place_in
-from smalti.sampling.trace_file import read_trace_file, trace_bytes
 
 if TYPE_CHECKING:
     from smalti.receipts.text import TextReceipt
 
 __all__ = ["TextEvents", "TextSample", "TextTrace"]
 
-_FORMAT = "smalti.text-trace/1"
 # Characters of a text that its repr shows.
 _SHOWN = 40
 
@@ -128,14 +124,9 @@ class TextSample:
         Raises:
             UsageError: the machine that made it is not at hand.
         """
-        if self.machine is None:
-            raise UsageError(
-                "a receipt takes the machine that made the sample, and this trace came without it: open the run with "
-                "open_run(folder), or set it with trace.made_by(machine)"
-            )
         from smalti.receipts.text import TextReceipt
 
-        return TextReceipt(self, self.machine)
+        return TextReceipt(self, at_hand(self.machine))
 
     @property
     def after(self) -> str:
@@ -169,7 +160,7 @@ class TextSample:
 
 
 @dataclass(frozen=True, eq=False)
-class TextTrace:
+class TextTrace(Samples[TextSample, TextMachine]):
     """The texts of a run and the way to them. `trace[k]` is the k-th sample, `trace.of_seed(seed)` the one of a seed.
 
     Attributes:
@@ -189,16 +180,14 @@ class TextTrace:
         UsageError: the arrays do not belong together.
     """
 
-    seeds: tuple[int, ...]
+    form: ClassVar[str] = "smalti.text-trace/1"
+
     start: NDArray[np.int32]
     tokens: NDArray[np.int32]
     offsets: NDArray[np.int64]
     events: TextEvents
     texts: tuple[str, ...]
-    settings: Mapping[str, Any]
     tokenizer: Mapping[str, Any]
-    corpus_digest: str
-    machine: TextMachine | None = field(default=None)
 
     def __repr__(self) -> str:
         return f"TextTrace({len(self)} texts of {self.length - self.context} tokens, seeds {listed(self.seeds)})"
@@ -267,19 +256,18 @@ class TextTrace:
         """How many tokens of each row stand before the text."""
         return self.settings["context"]
 
-    def __len__(self) -> int:
-        return len(self.seeds)
+    def _shape(self) -> tuple[Any, ...]:
+        return dict(self.tokenizer), self.length
 
-    def __getitem__(self, index: int) -> TextSample:
-        """The sample at a place of the trace, as views.
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        return from_json(self.tokenizer) if self.machine is None else self.machine.tokenizer
 
-        Args:
-            index: place, from 0; negative counts from the end.
+    def _events_of(self, place: int) -> TextEvents:
+        there = slice(int(self.offsets[place]), int(self.offsets[place + 1]))
+        return TextEvents(**{name: getattr(self.events, name)[there] for name in _EVENTS})
 
-        Raises:
-            IndexError: there is no such place.
-        """
-        place = place_in(self.seeds, index)
+    def _sample(self, place: int) -> TextSample:
         return TextSample(
             seed=self.seeds[place],
             text=self.texts[place],
@@ -293,102 +281,35 @@ class TextTrace:
             machine=self.machine,
         )
 
-    def __iter__(self) -> Iterator[TextSample]:
-        return (self[place] for place in range(len(self)))
-
-    @cached_property
-    def _tokenizer(self) -> Tokenizer:
-        return from_json(self.tokenizer) if self.machine is None else self.machine.tokenizer
-
-    def _events_of(self, place: int) -> TextEvents:
-        there = slice(int(self.offsets[place]), int(self.offsets[place + 1]))
-        return TextEvents(**{name: getattr(self.events, name)[there] for name in _EVENTS})
-
-    def of_seed(self, seed: int) -> TextSample:
-        """The sample of a seed, as views.
-
-        Args:
-            seed: one of `seeds`.
-
-        Raises:
-            UsageError: the trace has no such seed.
-        """
-        if seed not in self.seeds:
-            raise UsageError(f"the trace has no sample of seed {seed}; it has {listed(self.seeds)}")
-        return self[self.seeds.index(seed)]
-
-    def only(self, place: int) -> TextTrace:
-        """A trace of one sample.
-
-        Args:
-            place: place of the sample, from 0.
-        """
+    def _part(self, place: int) -> dict[str, Any]:
         one = slice(place, place + 1)
         events = self._events_of(place)
-        return replace(
-            self,
-            seeds=self.seeds[one],
-            start=self.start[one],
-            tokens=self.tokens[one],
-            offsets=_offsets([len(events)]),
-            events=events,
-            texts=self.texts[one],
-        )
-
-    def made_by(self, machine: TextMachine) -> TextTrace:
-        """The same trace with the machine that made it, so that its samples have receipts.
-
-        Args:
-            machine: a machine on the corpus of the trace.
-
-        Raises:
-            UsageError: its settings, tokens or corpus are not those of the trace.
-        """
-        same = (
-            machine.corpus.digest == self.corpus_digest
-            and machine.settings() == self.settings.get("machine")
-            and machine.tokenizer.to_json() == dict(self.tokenizer)
-        )
-        if not same:
-            raise UsageError(
-                f"the machine {machine.settings()} on the corpus {machine.corpus.digest[:12]} did not make this trace: "
-                f"that was {self.settings.get('machine')} on {self.corpus_digest[:12]}"
-            )
-        return replace(self, machine=machine)
-
-    def same_request(self, other: TextTrace) -> bool:
-        """Whether two traces have the same settings, tokens, corpus and length, whatever their seeds."""
-        return (
-            dict(self.settings) == dict(other.settings)
-            and dict(self.tokenizer) == dict(other.tokenizer)
-            and self.corpus_digest == other.corpus_digest
-            and self.length == other.length
-        )
+        return {
+            "start": self.start[one],
+            "tokens": self.tokens[one],
+            "offsets": _offsets([len(events)]),
+            "events": events,
+            "texts": self.texts[one],
+        }
 
     @classmethod
-    def join(cls, traces: Sequence[TextTrace]) -> TextTrace:
-        """One trace of the samples of several, in order.
+    def _joined(cls, parts: Sequence[TextTrace]) -> dict[str, Any]:
+        return {
+            "start": np.concatenate([part.start for part in parts]),
+            "tokens": np.concatenate([part.tokens for part in parts]),
+            "offsets": _offsets([int(size) for part in parts for size in np.diff(part.offsets)]),
+            "events": _joined([part.events for part in parts]),
+            "texts": tuple(text for part in parts for text in part.texts),
+        }
 
-        Args:
-            traces: at least one, all of one request.
+    def _compared(self, machine: TextMachine) -> dict[str, tuple[Any, Any]]:
+        found, wanted = machine.settings(), self.settings.get("machine", {})
+        return {
+            **{name: (found.get(name), wanted.get(name)) for name in found | wanted},
+            "tokenizer": (machine.tokenizer.to_json(), dict(self.tokenizer)),
+        }
 
-        Raises:
-            UsageError: there is none, or they are not of one request.
-        """
-        if not traces or not all(traces[0].same_request(trace) for trace in traces):
-            raise UsageError("traces can be joined only if there is one at least and all have the same settings")
-        return replace(
-            traces[0],
-            seeds=tuple(seed for trace in traces for seed in trace.seeds),
-            start=np.concatenate([trace.start for trace in traces]),
-            tokens=np.concatenate([trace.tokens for trace in traces]),
-            offsets=_offsets([int(size) for trace in traces for size in np.diff(trace.offsets)]),
-            events=_joined([trace.events for trace in traces]),
-            texts=tuple(text for trace in traces for text in trace.texts),
-        )
-
-    def to_bytes(self) -> bytes:
-        """The trace as the content of a safetensors file; equal traces give equal bytes. Tier: *bitwise*."""
+    def _stored(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         encoded = [text.encode() for text in self.texts]
         arrays = {
             "start": self.start,
@@ -398,53 +319,20 @@ class TextTrace:
             "text_offsets": _offsets([len(one) for one in encoded]),
             **{name: getattr(self.events, name) for name in _EVENTS},
         }
-        record = {
-            "format": _FORMAT,
-            "seeds": list(self.seeds),
-            "settings": dict(self.settings),
-            "tokenizer": dict(self.tokenizer),
-            "corpus_digest": self.corpus_digest,
-        }
-        return trace_bytes(arrays, record)
-
-    def save(self, path: str | Path) -> None:
-        """Writes the trace to a file, all of it or nothing.
-
-        Args:
-            path: the file, by custom `trace.safetensors`.
-
-        Raises:
-            InputError: the file cannot be written.
-        """
-        write_file(Path(path), self.to_bytes())
+        return arrays, {"tokenizer": dict(self.tokenizer)}
 
     @classmethod
-    def load(cls, path: str | Path) -> TextTrace:
-        """Reads a trace that `save` wrote.
-
-        Args:
-            path: the file.
-
-        Raises:
-            InputError: the file cannot be read, or is not a complete trace.
-        """
-        return read_trace_file(path, _FORMAT, cls._read)
-
-    @classmethod
-    def _read(cls, array: Callable[[str], Any], record: Mapping[str, Any]) -> TextTrace:
+    def _read(cls, array: Callable[[str], Any], record: Mapping[str, Any]) -> dict[str, Any]:
         content = array("text_bytes").tobytes()
         ends = array("text_offsets").tolist()
-        return cls(
-            seeds=tuple(record["seeds"]),
-            start=array("start"),
-            tokens=array("tokens"),
-            offsets=array("offsets"),
-            events=TextEvents(**{name: array(name) for name in _EVENTS}),
-            texts=tuple(content[a:b].decode() for a, b in itertools.pairwise(ends)),
-            settings=record["settings"],
-            tokenizer=record["tokenizer"],
-            corpus_digest=record["corpus_digest"],
-        )
+        return {
+            "start": array("start"),
+            "tokens": array("tokens"),
+            "offsets": array("offsets"),
+            "events": TextEvents(**{name: array(name) for name in _EVENTS}),
+            "texts": tuple(content[a:b].decode() for a, b in itertools.pairwise(ends)),
+            "tokenizer": record["tokenizer"],
+        }
 
 
 def _offsets(sizes: Sequence[int]) -> NDArray[np.int64]:

@@ -47,7 +47,7 @@ def read_trace_file(
         with safe_open(str(path), framework="numpy") as file:
             record = json.loads((file.metadata() or {})["smalti"])
             if record["format"] != known:
-                raise InputError(f"{path} is a trace in the format {record['format']!r}; this Smalti reads {known!r}.")
+                raise InputError(f"{path} is a trace in the format {record['format']!r}; this Smalti reads {known!r}")
             return make(file.get_tensor, record)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}); give the path of a trace.") from error
