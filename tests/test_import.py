@@ -15,8 +15,8 @@ HEAVY = ["PIL", "matplotlib", "rich", "typer", "click", "scipy", "sklearn", "tor
 HEAVY += ["sqlite3", "pyarrow"]
 
 # Top to bottom: a room uses itself and rooms above it. `errors` and `progress` stand beside all of them.
-ROOMS = ["corpus", "noise", "window", "engine", "machines", "sampling", "calibration", "denoisers", "receipts"]
-ROOMS += ["networks", "temperature", "serve", "bench", "cli"]
+ROOMS = ["corpus", "noise", "resample", "window", "engine", "machines", "sampling", "calibration", "denoisers"]
+ROOMS += ["receipts", "networks", "temperature", "serve", "bench", "cli"]
 BESIDE = {"errors", "progress"}
 
 # `Sample.receipt` opens a receipt where a person has a sample in hand; it imports it when it is asked for.

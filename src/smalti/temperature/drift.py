@@ -31,10 +31,10 @@ from numpy.typing import NDArray
 
 from smalti.errors import UsageError
 from smalti.noise.words import random_words
+from smalti.resample import whole
 from smalti.temperature.metrics import Forms
 from smalti.temperature.plan import ALONE, Load
 from smalti.temperature.record import Answer, Recording
-from smalti.temperature.resample import whole
 
 __all__ = ["ALARM", "Change", "Effect", "Fingerprint", "change", "fingerprints", "load_effect"]
 

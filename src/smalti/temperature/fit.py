@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from smalti.engine.arithmetic import LN2, exp2
 from smalti.noise.words import uniforms
+from smalti.resample import whole
 from smalti.temperature.drift import ALARM
 from smalti.temperature.likelihood import Sites, hazards
-from smalti.temperature.resample import whole
 
 __all__ = ["Fit", "Third", "goodness"]
 

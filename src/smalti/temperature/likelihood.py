@@ -36,8 +36,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smalti.engine.arithmetic import LN2, exp2, log2
+from smalti.resample import counts, interval, whole
 from smalti.temperature.record import Answer, Recording
-from smalti.temperature.resample import counts, interval, whole
 
 __all__ = ["GRID", "NONE_SEEN", "Fitted", "Sites", "fit", "hazards", "log_likelihoods", "peaks", "sites"]
 

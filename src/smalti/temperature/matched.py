@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smalti.engine.arithmetic import exp2, log2
-from smalti.temperature.resample import LEVEL, counts, interval, means
+from smalti.resample import LEVEL, counts, interval, means
 
 __all__ = ["GRID", "Curve", "Inverted", "Measured", "binomial", "invert", "isotonic", "joined"]
 

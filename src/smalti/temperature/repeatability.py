@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from smalti.resample import Interval, counts, interval, means
 from smalti.temperature.likelihood import Sites, hazards
 from smalti.temperature.matched import binomial
 from smalti.temperature.metrics import Forms
 from smalti.temperature.record import Recording
-from smalti.temperature.resample import counts, interval, means
-from smalti.temperature.result import Interval
 
 __all__ = ["agreeing", "mean_of", "repeatability"]
 

@@ -6,22 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["FORMAT", "ByReference", "Estimate", "Interval", "Protocol", "Result", "figure", "rounded"]
+from smalti.resample import Interval
+
+__all__ = ["FORMAT", "ByReference", "Estimate", "Protocol", "Result", "figure", "rounded"]
 
 FORMAT = "smalti.temperature/1"
 
 Protocol = Literal["likelihood", "matched", "published"]
 
 _DIGITS = 6
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

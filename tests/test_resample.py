@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
-from smalti.temperature import resample
-from smalti.temperature.resample import counts, interval, means, whole
+from smalti import resample
+from smalti.resample import bootstrapped, counts, interval, means, medians, whole
 
 
 def test_each_draw_takes_as_many_units_as_there_are() -> None:
@@ -65,3 +66,45 @@ def test_expanded_intervals_of_means_of_few_cover() -> None:
         low, high = interval(means(generator.normal(size=(10, 1)), weights)[:, 0], 10)
         held += low <= 0 <= high
     assert 0.906 <= held / 400 <= 0.994
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 8])
+def test_medians_under_counts_are_those_of_the_values_repeated(size: int) -> None:
+    values = np.random.default_rng(size).integers(0, 5, size) / 4
+    weights = counts(50, size, seed=3, purpose="test")
+    repeated = [np.median(np.repeat(values, row.astype(int))) for row in weights]
+    assert np.array_equal(medians(values, weights), repeated)
+
+
+def test_a_bootstrapped_statistic_is_its_value_between_two_drawn_ones() -> None:
+    a, b = np.random.default_rng(0).uniform(1, 2, (2, 20))
+
+    def quotient(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (means(a[:, None], weights) / means(b[:, None], weights))[:, 0]
+
+    found = bootstrapped(quotient, 20, draws=300, seed=4, purpose="test")
+    drawn = quotient(counts(300, 20, seed=4, purpose="test"))
+    assert found.value == pytest.approx(a.sum() / b.sum(), abs=1e-8)  # values are multiples of 2^-30
+    assert found.low < found.value < found.high
+    assert (found.low, found.high) == interval(drawn, 20)
+
+
+def test_no_unit_says_nothing_and_one_says_nothing_of_others() -> None:
+    none = bootstrapped(lambda w: medians([], w), 0, purpose="test")
+    assert np.isnan([none.value, none.low, none.high]).all()
+    one = bootstrapped(lambda w: medians([3.0], w), 1, purpose="test")
+    assert one.value == 3.0
+    assert np.isnan([one.low, one.high]).all()
+
+
+def test_intervals_of_medians_cover() -> None:
+    """The median of 31 normal numbers, 400 times: coverage 0.95 with a deviation of 0.011; 4 of them are allowed, and
+    more coverage, as percentiles of medians are drawn values.
+    """
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        values = generator.normal(size=31)
+        found = bootstrapped(lambda w, v=values: medians(v, w), 31, draws=400, purpose="test")
+        held += found.low <= 0 <= found.high
+    assert held / 400 >= 0.906
