@@ -19,10 +19,6 @@ from smalti.noise.words import random_words, uniforms
 PLAN = Plan(steps=7, batch=4, rate=1e-3)
 
 
-def weights_of(path: Path) -> dict[str, Any]:
-    return {name: array.tobytes() for name, array in read_checkpoint(path).tensors.items()}
-
-
 def test_the_first_step_is_the_formula(tmp_path: Path) -> None:
     corpus, config = tiny_pictures(), small()
     trained = train(corpus, config, replace(PLAN, steps=1), path=tmp_path / "a.safetensors")
@@ -187,6 +183,9 @@ def test_what_cannot_be_trained_is_refused_before_any_work(tmp_path: Path) -> No
             train(corpus, small(labels=labels), PLAN, path=path)
     with pytest.raises(UsageError, match="no device called 'tpu'"):
         train(corpus, small(), PLAN, path=path, device="tpu")
+    for seconds in (-1.0, float("nan")):
+        with pytest.raises(UsageError, match=f"every 0 seconds or more, but this says {seconds}"):
+            train(corpus, small(), PLAN, path=path, save_every=seconds)
     assert not path.exists()
     path.write_bytes(b"mine")
     with pytest.raises(InputError, match="is there already"):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +10,7 @@ import typer
 
 from smalti.calibration.text import read_text_settings
 from smalti.cli import options as opt
+from smalti.cli.signals import terminated_as_interrupted
 from smalti.cli.terminal import columns, counted, finish, one_line, say, say_json, tell, tell_notes
 from smalti.corpus import open_text
 from smalti.corpus.text import BUILTIN_TEXT
@@ -98,7 +97,7 @@ def serve(
         tell_notes(corpus.notes)
         called = name if name is not None else text if text in BUILTIN_TEXT else Path(text).absolute().stem
         model = ServedModel(TextMachine(corpus, **given), called, noise)
-        with _stopped_by_signals(), Service(model, host=host, port=port, noise_seed=noise_seed) as service:
+        with terminated_as_interrupted(), Service(model, host=host, port=port, noise_seed=noise_seed) as service:
             if host not in LOOPBACK:
                 tell_notes([f"other computers that reach {host} can ask, and there are no keys"])
             record = {"url": service.url, "model": model.name, "fingerprint": model.fingerprint, "noise": str(noise)}
@@ -112,21 +111,3 @@ def serve(
                 service.wait()
             answered = service.engine.answered
     tell(f"stopped; {counted(answered, 'request')} answered")
-
-
-@contextlib.contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Lets SIGTERM end the service as Ctrl-C does."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread, where no signal comes
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

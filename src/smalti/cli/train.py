@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -14,11 +11,11 @@ import typer
 
 from smalti.cli import options as opt
 from smalti.cli.failures import StoppedError
+from smalti.cli.signals import asked_to_stop
 from smalti.cli.sources import named, open_source
 from smalti.cli.terminal import columns, counted, progress, say, say_json, tell_notes, took
 from smalti.corpus.decode import shown
 from smalti.errors import InputError, UsageError
-from smalti.noise import SCHEDULES
 from smalti.sampling.files import check_creatable, write_file
 
 NETWORK, TRAINING = "Network", "Training"
@@ -28,12 +25,11 @@ def train(
     source: opt.SourceArgument,
     out: Annotated[
         Path,
-        typer.Option(
+        opt.option(
             "-o",
             "--out",
             metavar="MODEL",
             help="File for the network, ending in .safetensors; the plot of the loss goes beside it, as .png.",
-            show_default=False,
         ),
     ],
     net: Annotated[
@@ -102,12 +98,7 @@ def train(
             panel=TRAINING,
         ),
     ] = None,
-    schedule: Annotated[
-        str,
-        typer.Option(
-            "--schedule", metavar="NAME", help=f"Noise schedule: {', '.join(SCHEDULES)}.", rich_help_panel=TRAINING
-        ),
-    ] = "cosine",
+    schedule: Annotated[str, opt.schedule_option(TRAINING)] = "cosine",
     seed: Annotated[
         int,
         typer.Option(
@@ -122,10 +113,7 @@ def train(
             panel=opt.RUNNING,
         ),
     ] = False,
-    device: Annotated[
-        str,
-        typer.Option("--device", metavar="NAME", help="cpu, cuda, or cuda:1 and so on.", rich_help_panel=opt.RUNNING),
-    ] = "cpu",
+    device: Annotated[str, opt.device_option(opt.RUNNING)] = "cpu",
     threads: Annotated[
         int | None,
         opt.option(
@@ -174,7 +162,7 @@ def train(
     assert wanted is not None
     plan = Plan(steps=wanted, seed=seed, batch=batch, rate=rate, decay=decay, ema=ema, schedule=schedule)
     started = time.monotonic()
-    with threads_of_torch(threads), _asked_to_stop() as stopped:
+    with threads_of_torch(threads), asked_to_stop() as stopped:
         try:
             trained = train_network(
                 corpus, config, plan, path=out, resume=resume, device=device, stopped=stopped, progress=progress()
@@ -235,26 +223,3 @@ def _checked_places(out: Path, *, resume: bool) -> Path:
     check_creatable(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     return plot
-
-
-@contextlib.contextmanager
-def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Whether a person or the system has asked to stop; a step under way is finished first, unless asked twice."""
-    asked = False
-
-    def stop(*_: object) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    try:
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread, where no signal comes
-        yield lambda: False
-        return
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

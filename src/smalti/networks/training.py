@@ -33,6 +33,7 @@ from smalti.networks.network import Network, Training
 from smalti.noise import STATE_UNITS, gaussian_state, schedule
 from smalti.noise.words import random_words, uniforms
 from smalti.progress import SILENT, Progress
+from smalti.sampling.files import remove_leftovers
 
 __all__ = ["Plan", "StoppedTraining", "train"]
 
@@ -106,9 +107,12 @@ def train(
     resume: bool = False,
     device: str = "cpu",
     stopped: Callable[[], bool] = lambda: False,
+    save_every: float = _SAVE_EVERY_SECONDS,
     progress: Progress = SILENT,
 ) -> Network:
     """Trains a network and keeps it in a file, which is written every two minutes and at the end.
+
+    The file is whole whenever it is there: a process that is killed leaves the one it wrote last.
 
     Args:
         corpus: the pictures.
@@ -120,6 +124,7 @@ def train(
         resume: go on from the file, if it is there; all but the number of steps must be as it says.
         device: `cpu`, `cuda`, or `cuda:1` and so on.
         stopped: asked after each step; once it says yes, the file is written and the training ends.
+        save_every: seconds between two writings of the file, and so the most that is lost; changes no byte of it.
         progress: where progress is shown.
 
     Returns:
@@ -128,11 +133,13 @@ def train(
     Raises:
         InputError: PyTorch is not installed; the file is there, is not one that can be gone on from, or cannot be
             written; or the loss is no longer a number.
-        UsageError: pictures that do not fit the network, or no such device.
+        UsageError: pictures that do not fit the network, no such device, or less than no time between two writings.
         StoppedTraining: `stopped` said yes before the end.
     """
     where = usable_device(device)
     path = Path(path)
+    if not save_every >= 0.0:
+        raise UsageError(f"The file is written every 0 seconds or more, but this says {save_every}.")
     _check_fit(corpus, config)
     if path.exists() and not resume:
         raise InputError(f"{path} is there already: choose another name, or go on from it with resume.")
@@ -148,6 +155,7 @@ def train(
         ema=plan.ema,
         steps=0,
     )
+    remove_leftovers(path)
     run = _Run(corpus, config, plan, training, where)
     if path.exists():
         run.go_on_from(path)
@@ -164,7 +172,7 @@ def train(
             if coming is not None and stopped():
                 write_checkpoint(path, run.checkpoint())
                 raise StoppedTraining(run.done)
-            if time.monotonic() - saved > _SAVE_EVERY_SECONDS:
+            if time.monotonic() - saved >= save_every:
                 write_checkpoint(path, run.checkpoint())
                 saved = time.monotonic()
     last = run.checkpoint()
