@@ -181,8 +181,12 @@ class Scales:
 
     def at(self, level: Level) -> int:
         """The patch size at a noise level; between two equally near ones, that of the noisier."""
+        return self.sizes[self.place(level)]
+
+    def place(self, level: Level) -> int:
+        """The place in `sizes` of the patch size at a noise level."""
         wanted = level.log_snr
-        return self.sizes[int(np.argmin([abs(x - wanted) for x in self.log_snr]))]
+        return int(np.argmin([abs(x - wanted) for x in self.log_snr]))
 
     def along(self, levels: Sequence[Level]) -> tuple[int, ...]:
         """The patch size at each of the levels."""

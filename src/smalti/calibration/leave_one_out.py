@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from smalti.calibration.sizes import candidate_sizes, plot_sizes
 from smalti.corpus import ImageCorpus
 from smalti.engine import Exclusion, Query, native
 from smalti.engine.posterior import mean_of
@@ -30,11 +31,10 @@ from smalti.noise import STATE_UNITS, Level, Schedule, gaussian_state
 from smalti.noise import schedule as named_schedule
 from smalti.progress import SILENT, Progress
 from smalti.sampling.ddim import state_of, values_of
-from smalti.window import Scales, check_patch_size, smallest_odd_from, whole_size
+from smalti.window import Scales
 
 Search = Literal["climb", "all"]
 
-_CANDIDATES = (3, 5, 7, 9, 11, 13, 15, 17, 21, 25, 33, 41, 49, 65)
 # (state site, corpus site) pairs that a calibration may look at when nobody says otherwise: some ten seconds on four
 # cores.
 _BUDGET = {"climb": 2e10, "all": 1e11}
@@ -161,27 +161,21 @@ class Calibration:
 
     def plot(self, path: Path | str) -> None:
         """Draws errors against time for each size, and the chosen sizes, as a PNG."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(9, 4), layout="constrained")
-        FigureCanvasAgg(figure)
-        left, right = figure.subplots(1, 2)
-        times = [level.time for level in self.levels]
-        for j, size in enumerate(self.sizes):
-            shade = 0.1 + 0.8 * j / max(1, len(self.sizes) - 1)
-            left.plot(times, self.errors[:, j], color=(shade, 0.35, 1 - shade), marker=".", label=str(size))
-        left.set(xlabel="time (noise grows to the right)", ylabel="mean squared error, pixels in [-1, 1]", yscale="log")
-        left.legend(title="patch size", fontsize="x-small", ncols=2)
-        right.step(times, self.chosen, where="mid", color="black", marker="o", markersize=4)
-        right.set(xlabel="time (noise grows to the right)", ylabel="chosen patch size, pixels", ylim=(0, None))
         of = (
             "one picture, overlapping places left out"
             if self.single
             else f"{self.queries} of {self.items} items left out in turn"
         )
-        figure.suptitle(f"{self.machine}, {self.schedule}: {of}", fontsize="medium")
-        figure.savefig(path, dpi=150, metadata={"Software": None})
+        plot_sizes(
+            path,
+            times=[level.time for level in self.levels],
+            sizes=self.sizes,
+            values=self.errors,
+            measure="mean squared error, pixels in [-1, 1]",
+            scale="log",
+            chosen=self.chosen,
+            title=f"{self.machine}, {self.schedule}: {of}",
+        )
 
 
 def calibrate(
@@ -239,7 +233,15 @@ def calibrate(
         raise InputError(
             "a local machine with one picture has nothing left once its place is left out: give scales yourself"
         )
-    candidates = _candidates(tried, sizes, single, output_size)
+    outputs = {corpus.size, output_size or corpus.size}
+
+    def fits(patch_size: int) -> None:
+        for output in outputs:
+            tried.admission(patch_size, output)
+
+    # Of a single picture some place must be left whose window overlaps nothing; larger ones are slow and copy it.
+    most = min(min(corpus.size) // 2, 41) if single else None
+    candidates = candidate_sizes(fits, corpus.size, sizes, most=most)
     tile = _tile(corpus.size)
     pairs = [native.pairs_per_item(_query(tried, size, tile, noise.grid(1)[0])) for size in candidates]
     tested = len(candidates) if search == "all" else min(len(candidates), 1 + _PATIENCE)
@@ -284,37 +286,6 @@ def calibrate(
         search=search,
         seed=seed,
     )
-
-
-def _candidates(
-    machine: Machine, sizes: Iterable[int] | None, single: bool, output_size: tuple[int, int] | None
-) -> tuple[int, ...]:
-    """The sizes to compare, ascending: those that work for the corpus and for the output."""
-    height, width = machine.corpus.size
-    outputs = {machine.corpus.size, output_size or machine.corpus.size}
-    if sizes is not None:
-        given = tuple(sorted({whole_size(s) for s in sizes}))
-        if not given:
-            raise UsageError("a calibration needs at least one patch size")
-        for size in given:
-            check_patch_size(size)
-            for output in outputs:
-                machine.admission(size, output)
-        return given
-    largest = smallest_odd_from(max(height, width))
-    if single:
-        # Some place must be left whose window overlaps nothing; and larger ones are slow and copy the picture.
-        largest = min(min(height, width) // 2, 41)
-    found = []
-    for size in sorted({*_CANDIDATES, largest} if not single else _CANDIDATES):
-        try:
-            for output in outputs:
-                machine.admission(size, output)
-        except UsageError:
-            continue
-        if size <= min(largest, _CANDIDATES[-1]):
-            found.append(size)
-    return tuple(found) or (1,)
 
 
 def _tile(size: tuple[int, int]) -> tuple[int, int]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smalti.corpus.tokens import TokenCorpus
+from smalti.engine.text_query import overlapping
 from smalti.machines.text import TextMachine
 from smalti.machines.text_parts import Part
 from smalti.machines.text_score import Order, hidden, spread_sites, surprise
@@ -60,8 +61,7 @@ class Questions:
         begin, length = symbols.starts[document], symbols.lengths[document]
         blocks = _by_block(symbols)[document]
         half = length // 20
-        # What reaches into the block is left out with it (`engine.text_query.overlapping`).
-        first, last = places - half - REACH, places + half + 1 + REACH
+        first, last = overlapping(places - half, places + half + 1, REACH)
         exclude = np.stack(
             [
                 np.where(blocks, np.maximum(first, begin), begin),

@@ -16,7 +16,7 @@ every operation is one float64 operation, the same for each patch whatever is so
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ from smalti.errors import UsageError, whole_number
 from smalti.noise import Level
 from smalti.window import Scales
 
-__all__ = ["LocalLinear", "Moments", "checked_neighbours", "solved"]
+__all__ = ["LocalLinear", "Moments", "checked_neighbours", "estimates", "solved"]
 
 # Bytes of the systems that are eliminated side by side: they stay in a cache.
 _SYSTEMS = 4e6
@@ -40,13 +40,18 @@ class LocalLinear(ClosedForm):
 
     Attributes:
         scales: patch sizes over the noise.
-        neighbours: how many patches each patch is compared with.
+        neighbours: how many patches each patch is compared with, for each of the sizes of the scales.
     """
 
     name = "local-linear"
 
     def __init__(
-        self, corpus: ImageCorpus, *, scales: Scales | int = 5, neighbours: int | None = None, label: str | None = None
+        self,
+        corpus: ImageCorpus,
+        *,
+        scales: Scales | int = 5,
+        neighbours: int | Sequence[int] | None = None,
+        label: str | None = None,
     ) -> None:
         """Takes the corpus.
 
@@ -55,18 +60,28 @@ class LocalLinear(ClosedForm):
 
         Keyword Args:
             scales: patch sizes over the noise, or one for all levels.
-            neighbours: K; 300 unless given, or all patches where there are fewer.
+            neighbours: K, or one for each of the sizes of the scales; 300 unless given, or all patches where there are
+                fewer.
             label: use only the items with this label.
 
         Raises:
-            UsageError: a patch that does not fit inside the pictures, fewer patches than neighbours, or a label that
-                the corpus does not have.
+            UsageError: a patch that does not fit inside the pictures, fewer patches than neighbours, not as many K as
+                sizes, or a label that the corpus does not have.
         """
         super().__init__(corpus, label=label)
         self.scales = scales if isinstance(scales, Scales) else Scales.constant(scales)
         for size in self.scales.sizes:
             check_inside(size, corpus.size)
-        self.neighbours = checked_neighbours(neighbours, 300, self.images, self.scales.sizes)
+        sizes = self.scales.sizes
+        asked = list(neighbours) if isinstance(neighbours, Sequence) else [neighbours] * len(sizes)
+        if len(asked) != len(sizes):
+            raise UsageError(
+                f"there is one number of neighbours for all patch sizes or one for each, but these are {len(asked)} "
+                f"for {len(sizes)} sizes"
+            )
+        self.neighbours = tuple(
+            checked_neighbours(count, 300, self.images, size) for count, size in zip(asked, sizes, strict=True)
+        )
 
     def check_output(self, size: tuple[int, int]) -> None:
         """Raises `UsageError` if some patch does not fit inside pictures of this height and width."""
@@ -83,16 +98,25 @@ class LocalLinear(ClosedForm):
 
     def _means(self, state: NDArray[np.int16], level: Level) -> Floats:
         """The mean (1, H, W, C) of a state (1, H, W, C)."""
-        size, v = self.patch_size(level), variance(level)
-        y = cut(noisy_values(state, level), size)
-        places = nearest_patches(self.images, state, level, size, self.neighbours)
-        rows, near = y.reshape(-1, y.shape[-1]), places.reshape(-1, *places.shape[3:])
-        numbers = rows.shape[1]
-        out = np.empty_like(rows)
-        for chunk in in_chunks(len(rows), int(_SYSTEMS / (8 * numbers * numbers))):
-            found = Moments.of(pixels_at(self.images, near[chunk], size))
-            out[chunk] = rows[chunk] - v * solved(found.covariance, v, rows[chunk] - found.mean)
-        return joined(out.reshape(y.shape), (state.shape[1], state.shape[2]), size)
+        place = self.scales.place(level)
+        size = self.scales.sizes[place]
+        places = nearest_patches(self.images, state, level, size, self.neighbours[place])
+        return estimates(self.images, state, level, size, places)
+
+
+def estimates(
+    images: NDArray[np.uint8], states: NDArray[np.int16], level: Level, size: int, places: NDArray[np.int64]
+) -> Floats:
+    """Pictures (B, H, W, C) from the nearest patches, (B, H - P + 1, W - P + 1, K, 3), of each patch. Tier: bitwise."""
+    v = variance(level)
+    y = cut(noisy_values(states, level), size)
+    rows, near = y.reshape(-1, y.shape[-1]), places.reshape(-1, *places.shape[3:])
+    numbers = rows.shape[1]
+    out = np.empty_like(rows)
+    for chunk in in_chunks(len(rows), int(_SYSTEMS / (8 * numbers * numbers))):
+        found = Moments.of(pixels_at(images, near[chunk], size))
+        out[chunk] = rows[chunk] - v * solved(found.covariance, v, rows[chunk] - found.mean)
+    return joined(out.reshape(y.shape), (states.shape[1], states.shape[2]), size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,14 +140,13 @@ class Moments:
         return cls(total / unit, spread / (unit * unit))
 
 
-def checked_neighbours(asked: int | None, usual: int, images: NDArray[np.uint8], sizes: Iterable[int]) -> int:
+def checked_neighbours(asked: int | None, usual: int, images: NDArray[np.uint8], size: int) -> int:
     """How many neighbours a patch has: what was asked for, or the usual number, or all patches where there are fewer.
 
     Raises:
-        UsageError: it is below 1, or there are fewer patches of one of the sizes.
+        UsageError: it is below 1, or there are fewer patches of this size.
     """
     _, rows, columns, _ = images.shape
-    size = max(sizes)
     available = len(images) * (rows - size + 1) * (columns - size + 1)
     if asked is None:
         return min(usual, available)

@@ -86,7 +86,7 @@ class PatchMixture(ClosedForm):
         self.size = patch_size
         self.components = whole_number(components, "The number of components is a whole number from 1", least=1)
         self.seed = whole_number(seed, "A seed is a whole number from 0")
-        self.neighbours = checked_neighbours(neighbours, 1000, self.images, (patch_size,))
+        self.neighbours = checked_neighbours(neighbours, 1000, self.images, patch_size)
 
     def check_output(self, size: tuple[int, int]) -> None:
         """Raises `UsageError` if the patch does not fit inside pictures of this height and width."""

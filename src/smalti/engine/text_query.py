@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,7 @@ from smalti.engine.arithmetic import LN2, log2
 from smalti.errors import InputError, UsageError
 
 Ladder: TypeAlias = tuple[tuple[int, ...], ...]
+Place = TypeVar("Place", int, NDArray[np.int64])
 
 MOST_SCORE = 2**31 - 1
 _UNIT_BITS = (
@@ -145,8 +146,10 @@ def windows_of(state: NDArray[np.int32], sites: ArrayLike, radius: int) -> NDArr
     return windows
 
 
-def overlapping(begin: int, end: int, radius: int) -> tuple[int, int]:
-    """The places whose windows overlap places [begin, end): what to exclude so that nothing of a block is seen."""
+def overlapping(begin: Place, end: Place, radius: int) -> tuple[Place, Place]:
+    """The places whose windows overlap places [begin, end), for one block or many: what to exclude so that nothing of
+    a block is seen.
+    """
     return begin - radius, end + radius
 
 
