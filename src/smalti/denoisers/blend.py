@@ -27,6 +27,7 @@ from smalti.corpus import ImageCorpus
 from smalti.corpus.pixels import shown_size
 from smalti.denoisers.denoiser import ClosedForm, Floats
 from smalti.errors import UsageError, whole_number
+from smalti.machines import Machine
 from smalti.noise import STATE_UNITS, Level, gaussian_state
 from smalti.progress import SILENT, Progress
 from smalti.sampling.ddim import Denoiser, state_of, values_of
@@ -93,6 +94,19 @@ class Blend(ClosedForm):
         super().__init__(corpus, label=getattr(parts[0], "label", None))
         self.parts = tuple(parts)
         self.shares = shares
+
+    @property
+    def digest(self) -> str:
+        """As that of other denoisers: of the parts and shares; empty where that of a part is. Tier: *bitwise*."""
+        parts = [
+            f"{type(part).__qualname__} {part.scales!r}" if isinstance(part, Machine) else getattr(part, "digest", "")
+            for part in self.parts
+        ]
+        if not all(parts):
+            return ""
+        found = hashlib.sha256("\n".join(["Blend", *parts, repr(self.shares.levels), repr(self.shares.edges)]).encode())
+        found.update(self.shares.values.tobytes())
+        return found.hexdigest()
 
     def check_output(self, size: tuple[int, int]) -> None:
         """Raises `UsageError` if some part cannot make pictures of this height and width."""

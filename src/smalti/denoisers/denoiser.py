@@ -7,8 +7,10 @@ With the state x = a x_0 + s eps, all of them start from the noisy picture on th
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ from smalti.engine.query import span_of
 from smalti.errors import InputError, UsageError
 from smalti.noise import STATE_UNITS, Level
 from smalti.sampling.ddim import values_of
+from smalti.window import Scales
 
 __all__ = ["ClosedForm", "in_chunks", "noisy_values", "variance"]
 
@@ -77,6 +80,22 @@ class ClosedForm(ABC):
     def patch_size(self, level: Level) -> int:
         """Side of the window at a level in pixels; 0 where whole pictures are looked at."""
         return 0
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what decides the estimates beside corpus and label: the class, and public attributes that are
+        numbers, words, scales or rows of these. Empty where there are others, which it could not tell apart.
+        Tier: *bitwise*.
+        """
+        computed = {name for name in dir(type(self)) if isinstance(getattr(type(self), name), cached_property)}
+        known = {"corpus", "label", "images", *computed}
+        own = {name: value for name, value in vars(self).items() if name[0] != "_" and name not in known}
+        plain = (int, float, str, Scales)
+        rows = (value if isinstance(value, tuple) else (value,) for value in own.values())
+        if not all(isinstance(value, plain) for row in rows for value in row):
+            return ""
+        described = [f"{name}={own[name]!r}" for name in sorted(own)]
+        return hashlib.sha256("\n".join([type(self).__qualname__, *described]).encode()).hexdigest()
 
     def __call__(self, state: NDArray[np.int16], level: Level) -> Posterior:
         """The estimate of the clean picture. Tier: that of the class.
