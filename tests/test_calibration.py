@@ -218,4 +218,5 @@ def test_cache_knows_a_request_however_it_is_written(
     few = digits.without(range(60, len(digits)))
     cached_calibration(few, levels=2, queries=2)
     assert cached_calibration(few, levels=2, queries=2, sizes=None, schedule=schedule("cosine"))[1] is not None
+    assert cached_calibration(few, levels=2, queries=2, output_size=few.size)[1] is not None
     assert cached_calibration(few, levels=2, queries=2, schedule="linear")[1] is None

@@ -37,6 +37,17 @@ def changed(model: Path, path: Path, **tensors: Any) -> Path:
     return path
 
 
+def test_a_machine_knows_its_network_by_form_and_weights(model: Path, tmp_path: Path) -> None:
+    machine = load_network(model).machine()
+    assert len(machine.digest) == 64
+    assert load_network(model).machine().digest == machine.digest
+    train(tiny_pictures(), small(), replace(PLAN, steps=3), path=tmp_path / "longer.safetensors")
+    assert load_network(tmp_path / "longer.safetensors").machine().digest != machine.digest
+    network = load_network(model)
+    around = replace(network, config=replace(network.config, padding="circular"))
+    assert around.machine().digest != machine.digest
+
+
 def test_a_network_comes_back_as_it_was(model: Path, tmp_path: Path) -> None:
     read = read_checkpoint(model)
     write_checkpoint(tmp_path / "b.safetensors", read)

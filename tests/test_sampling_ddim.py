@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smalti.errors import SmaltiError, UsageError
+from smalti.errors import InputError, UsageError
 from smalti.noise import CLEAN, Level, RecordedSchedule, gaussian_state, schedule
 from smalti.sampling import DDIM
 from smalti.sampling.ddim import pixels_of, state_of
@@ -189,5 +189,22 @@ def test_a_faulty_machine_is_named(fault: str) -> None:
             broken = {"nan": mean * np.nan, "shape": mean[..., :1], "dtype": mean.astype(np.float32)}[fault]
             return TwoItemPosterior(mean=broken, weight=np.zeros(1))
 
-    with pytest.raises(SmaltiError, match="The machine 'two-item' must return a finite float64 mean of shape"):
+    with pytest.raises(InputError, match="The machine 'two-item' must return a finite float64 mean of shape"):
         DDIM(Faulty(two_pictures()), steps=2)([0])
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (lambda state: None, r"finite float64 mean of shape \(1, .*, but at time 1.0 it returned NoneType without one"),
+        (lambda state: state, "it returned ndarray without one"),  # an array has a mean, but as a method
+        (lambda state: state["x"], r"failed when it was asked \(IndexError: .*see that it takes int16 states of shape"),
+    ],
+)
+def test_what_is_no_machine_is_said_in_a_sentence(answer: Any, sentence: str) -> None:
+    class Odd(TwoItemMachine):
+        def __call__(self, state: Any, level: Level) -> Any:
+            return answer(state)
+
+    with pytest.raises(InputError, match=sentence):
+        DDIM(Odd(two_pictures()), steps=2)([0])

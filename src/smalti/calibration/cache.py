@@ -40,6 +40,8 @@ def cached_calibration(
     asked.apply_defaults()
     named = {k: v for k, v in asked.arguments.items() if k not in ("corpus", "progress")}
     named["sizes"] = settings["sizes"] = None if named["sizes"] is None else tuple(named["sizes"])
+    if named["output_size"] == corpus.size:
+        named["output_size"] = None  # the same calibration, by another name
     if not isinstance(named["schedule"], str):
         name = named["schedule"].name
         if name not in SCHEDULES or type(named["schedule"]) is not type(named_schedule(name)):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smalti.errors import InputError, UsageError
-from smalti.networks.backend import library, torch_library, usable_device
+from smalti.networks.backend import digest_of_weights, library, torch_library, usable_device
 from smalti.networks.checkpoint import fitted
 from smalti.networks.clock import DiscreteTime, SigmaTime
 from smalti.networks.models import Net, NetworkConfig, Padding
@@ -198,6 +198,7 @@ def open_diffusers(
         label=None if class_number is None else str(class_number),
         limits=(-most, most) if told.get("clip_sample", True) else None,
         multiple=1 << (len(form.block_out_channels) - 1),
+        digest=digest_of_weights(module, {"scheduler": told, "unet": settings}),
     )
 
 
@@ -250,6 +251,7 @@ def edm_machine(
         name=name,
         label=None if class_number is None else str(class_number),
         multiple=multiple,
+        digest=digest_of_weights(denoiser) if isinstance(denoiser, torch.nn.Module) else "",
     )
 
 

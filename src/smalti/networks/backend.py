@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from smalti.errors import InputError, UsageError, whole_number
 
-__all__ = ["library", "threads_of_torch", "torch_library", "usable_device"]
+__all__ = ["digest_of_weights", "library", "threads_of_torch", "torch_library", "usable_device"]
 
 
 def library(name: str) -> Any:
@@ -57,6 +59,22 @@ def usable_device(name: str) -> Any:
         seen = f"{there} CUDA device{'' if there == 1 else 's'}" if there else "no CUDA device"
         raise UsageError(f"The device {name!r} was asked for, but PyTorch sees {seen} here: choose cpu.")
     return torch.device(name)
+
+
+def digest_of_weights(module: Any, form: Mapping[str, Any] | None = None) -> str:
+    """SHA-256 of a network: its form, and the names, shapes and bytes of its weights, wherever they are. Tier:
+    *bitwise*.
+
+    Args:
+        module: a `torch.nn.Module`.
+        form: what else makes it what it is, as values that JSON can hold.
+    """
+    torch = torch_library()
+    found = hashlib.sha256(json.dumps(form, sort_keys=True).encode())
+    for name, tensor in sorted(module.state_dict().items()):
+        found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smalti.errors import InputError, UsageError
-from smalti.networks.backend import torch_library
+from smalti.networks.backend import digest_of_weights, torch_library
 from smalti.networks.clock import ContinuousTime
 from smalti.networks.models import NetworkConfig
 from smalti.networks.protocol import NetworkMachine, Predictor, TrainedOn
@@ -118,6 +118,7 @@ class Network:
             name=name or f"network-{self.config.net}",
             label=label,
             multiple=self.config.multiple,
+            digest=digest_of_weights(self.module, self.config.to_record()),
         )
 
     def plot(self, path: Path | str) -> None:

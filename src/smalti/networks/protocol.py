@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from smalti.corpus.pixels import shown_size
 from smalti.engine import Posterior
-from smalti.errors import InputError, UsageError
+from smalti.errors import InputError, SmaltiError, UsageError
 from smalti.networks.clock import Clock
 from smalti.noise import STATE_UNITS, Level
 from smalti.sampling.ddim import DenoiserCorpus
@@ -98,6 +98,7 @@ class NetworkMachine:
         clock: how it is told the level.
         limits: lowest and highest value to which estimates are cut, or None.
         multiple: sides of pictures must be multiples of this.
+        digest: of what decides its answers beside corpus and label, its weights above all; empty where not known.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class NetworkMachine:
         label: str | None = None,
         limits: tuple[float, float] | None = None,
         multiple: int = 1,
+        digest: str = "",
     ) -> None:
         """Makes a machine of a callable.
 
@@ -125,6 +127,8 @@ class NetworkMachine:
             label: the label that `predict` asks for, for records.
             limits: cut the estimates to this range, as some pipelines do; the paper's networks are used without.
             multiple: sides of pictures must be multiples of this, such as 4 for two halvings.
+            digest: of what decides its answers beside corpus and label, such as its weights; work that is kept between
+                runs is known by it.
 
         Raises:
             UsageError: `predicts` is none of the three.
@@ -139,6 +143,7 @@ class NetworkMachine:
         self.label = label
         self.limits = limits
         self.multiple = multiple
+        self.digest = digest
 
     def check_output(self, size: tuple[int, int]) -> None:
         """Raises `UsageError` if the network cannot make pictures of this height and width."""
@@ -190,7 +195,16 @@ class NetworkMachine:
         """What the network returns for x (B, H, W, C), as float64 (B, H, W, C)."""
         seen = np.ascontiguousarray((x * self.clock.factor(level)).transpose(0, 3, 1, 2), dtype=np.float32)
         told = np.full(len(x), self.clock.time(level), dtype=np.float32)
-        found = np.asarray(self._predict(seen, told))
+        try:
+            found = np.asarray(self._predict(seen, told))
+        except (SmaltiError, MemoryError):
+            raise
+        except Exception as error:  # a network is anybody's function, and may fail in any way
+            what = ": ".join(filter(None, (type(error).__name__, str(error))))
+            raise InputError(
+                f"The network {self.name} failed when it was asked ({what}): see that it takes float32 pictures of "
+                f"shape {seen.shape} and times of shape {told.shape}."
+            ) from error
         if found.shape != seen.shape or found.dtype.kind != "f":
             raise InputError(
                 f"The network {self.name} was given pictures of shape {seen.shape} and must return numbers of the same "

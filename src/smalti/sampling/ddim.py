@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from smalti.errors import SmaltiError, UsageError, whole_number
+from smalti.errors import InputError, SmaltiError, UsageError, whole_number
 from smalti.machines import Machine
 from smalti.noise import CLEAN, STATE_LIMIT, STATE_UNITS, Level, Schedule, gaussian_state, schedule
 from smalti.progress import SILENT, Progress, Task
@@ -384,20 +384,39 @@ def asked(
         tick: called with the share of the work that was done since the last call.
 
     Raises:
-        SmaltiError: the mean is not float64 of the shape of the states, or not finite.
+        InputError: it fails, or its mean is not float64 of the shape of the states, or not finite.
     """
     # A machine of Smalti tells how far it is; any other denoiser is done at once.
     if isinstance(machine, Machine):
         posterior = machine(states, level, tick=tick)
     else:
-        posterior = machine(states, level)
+        posterior = _of_anybody(machine, states, level)
         if tick is not None:
             tick(1.0)
-    mean = posterior.mean
-    if mean.dtype != np.float64 or mean.shape != states.shape or not np.isfinite(mean).all():
-        raise SmaltiError(
-            f"The machine {machine.name!r} must return a finite float64 mean of shape {states.shape}, but at time "
-            f"{level.time} it returned {mean.dtype} of shape {mean.shape}"
-            f"{'' if np.isfinite(mean).all() else ', not all finite'}."
-        )
-    return posterior
+    mean = getattr(posterior, "mean", None)
+    if not isinstance(mean, np.ndarray):
+        what = f"{type(posterior).__name__} without one"
+    elif mean.dtype != np.float64 or mean.shape != states.shape:
+        what = f"{mean.dtype} of shape {mean.shape}"
+    elif not np.isfinite(mean).all():
+        what = f"{mean.dtype} of shape {mean.shape}, not all finite"
+    else:
+        return posterior
+    raise InputError(
+        f"The machine {machine.name!r} must return a finite float64 mean of shape {states.shape}, but at time "
+        f"{level.time} it returned {what}."
+    )
+
+
+def _of_anybody(denoiser: Denoiser, states: NDArray[np.int16], level: Level) -> Any:
+    """What a denoiser of anybody's making returns."""
+    try:
+        return denoiser(states, level)
+    except (SmaltiError, MemoryError):
+        raise
+    except Exception as error:  # it may fail in any way
+        what = ": ".join(filter(None, (type(error).__name__, str(error))))
+        raise InputError(
+            f"The machine {denoiser.name!r} failed when it was asked ({what}): see that it takes int16 states of shape "
+            f"{states.shape} and a level."
+        ) from error

@@ -195,7 +195,7 @@ class Samples(ABC, Generic[AnySample, AnyMachine]):
             lambda array, record: cls(
                 **cls._read(array, record),
                 seeds=tuple(record["seeds"]),
-                settings=record["settings"],
+                settings=dict(record["settings"]),
                 corpus_digest=record["corpus_digest"],
             ),
         )
