@@ -24,6 +24,8 @@ from smalti.cli.failures import INTERRUPTED, exit_code_of
 from smalti.cli.generate import generate
 from smalti.cli.ledger import ledger
 from smalti.cli.match import match
+from smalti.cli.measure import measure
+from smalti.cli.predict import predict
 from smalti.cli.score import score
 from smalti.cli.serve import serve
 from smalti.cli.temperature import temperature
@@ -56,6 +58,8 @@ app.command(rich_help_panel=_RECEIPTS)(match)
 app.command(rich_help_panel=_SYSTEMS)(serve)
 app.command(rich_help_panel=_SYSTEMS)(temperature)
 app.command(rich_help_panel=_NETWORKS)(train)
+app.command(rich_help_panel=_NETWORKS)(predict)
+app.command(rich_help_panel=_NETWORKS)(measure)
 app.command(rich_help_panel=_CHECK)(score)
 app.command(rich_help_panel=_CHECK)(verify)
 app.command(rich_help_panel=_CHECK)(doctor)

@@ -12,6 +12,7 @@ from smalti.cli.terminal import tell_notes
 from smalti.corpus import ImageCorpus
 from smalti.corpus.decode import shown
 from smalti.errors import InputError, UsageError
+from smalti.networks.fitted_scales import FittedScales
 from smalti.noise import schedule as named_schedule
 from smalti.progress import Progress
 from smalti.window import NAMED_SCALES, Scales
@@ -24,12 +25,12 @@ class ScalesWanted:
     Attributes:
         text: the words given, or "auto".
         given: the patch sizes, where the words alone say them; otherwise they come from a calibration.
-        calibration: the calibration in the file that the words name.
+        calibration: what the file holds that the words name.
     """
 
     text: str
     given: Scales | None = None
-    calibration: Calibration | None = None
+    calibration: Calibration | FittedScales | None = None
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ def read_scales(text: str | None, *, machine: str, schedule: str) -> ScalesWante
     )
 
 
-def read_calibration(path: Path) -> Calibration:
-    """The calibration in a file.
+def read_calibration(path: Path) -> Calibration | FittedScales:
+    """The calibration in a file, or the patch sizes that `smalti predict` fitted to a network.
 
     Raises:
         InputError: the file cannot be read, or holds none.
@@ -80,7 +81,8 @@ def read_calibration(path: Path) -> Calibration:
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{name} is not text: give a file that 'smalti calibrate' wrote") from error
-    return Calibration.from_json(text, origin=name)
+    kind = FittedScales if '"format": "smalti fitted scales ' in text else Calibration
+    return kind.from_json(text, origin=name)
 
 
 def find_scales(
@@ -106,9 +108,8 @@ def find_scales(
         notes = _read_notes(wanted.text, wanted.calibration, corpus, machine=machine, label=label)
         tell_notes(notes)
         return ScalesFound(wanted.calibration.scales, notes)
-    other = None if output_size == corpus.size else output_size
     found, kept = cached_calibration(
-        corpus, machine=machine, schedule=schedule, label=label, output_size=other, progress=progress
+        corpus, machine=machine, schedule=schedule, label=label, output_size=output_size, progress=progress
     )
     note = f"patch sizes calibrated: {basis(found)}"
     where = f"read from '{shown(kept)}'" if kept else f"kept in '{shown(cache_folder())}' for these pictures"
@@ -124,7 +125,7 @@ def basis(calibration: Calibration) -> str:
 
 
 def _read_notes(
-    text: str, calibration: Calibration, corpus: ImageCorpus, *, machine: str, label: str | None
+    text: str, calibration: Calibration | FittedScales, corpus: ImageCorpus, *, machine: str, label: str | None
 ) -> tuple[str, ...]:
     """Where sizes from a file may not fit what they are used for."""
     differs = []
