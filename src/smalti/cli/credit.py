@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from smalti.cli import options as opt
+from smalti.cli.explain_files import holds_network_receipts
 from smalti.cli.failures import StoppedError
 from smalti.cli.holders import remember_use
 from smalti.cli.terminal import counted, one_line, percent, progress, say, say_json, tell_notes, took
@@ -38,20 +39,15 @@ def credit(
             "--by", metavar="COLUMN", help="item, id, name, label, or a column of the items' metadata, like licence."
         ),
     ] = "item",
-    everything: Annotated[
-        bool, typer.Option("--all", help="Count everything in the ledger, not only RUN.", show_default=False)
-    ] = False,
-    per_sample: Annotated[
-        bool, typer.Option("--per-sample", help="List what each sample owes, too.", show_default=False)
-    ] = False,
+    everything: Annotated[bool, opt.option("--all", help="Count everything in the ledger, not only RUN.")] = False,
+    per_sample: Annotated[bool, opt.option("--per-sample", help="List what each sample owes, too.")] = False,
     top: Annotated[
         int | None,
-        typer.Option(
+        opt.option(
             "--top",
             metavar="N",
             min=1,
             help=f"List the N largest, and the sum of the others. Default: {_TOP}; all with --json.",
-            show_default=False,
         ),
     ] = None,
     source: opt.RunSourceOption = None,
@@ -144,6 +140,11 @@ def _entered(
     for folder in folders:
         run = _opened(folder, source=source)
         if isinstance(run, InputError):
+            if holds_network_receipts(folder):
+                raise InputError(
+                    f"'{shown(folder)}' holds receipts of a network's pictures, whose weights are those of a machine "
+                    "that did not draw them: a ledger takes runs only"
+                )
             record = read_run(folder)
             entry = book.find(folder, record, read_trace(folder, record))
             if entry is None:

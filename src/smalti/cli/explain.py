@@ -15,10 +15,30 @@ import typer
 from smalti.cli import options as opt
 from smalti.cli.explain_files import Writer, check_free, check_one, check_place, place_of
 from smalti.cli.explain_forms import form_of, most_sources
+from smalti.cli.explain_network import explain_network
+from smalti.cli.explain_network_order import (
+    STEPS,
+    LabelOption,
+    MachineOption,
+    NetworkOrder,
+    NetworkStepsOption,
+    ScalesOption,
+    ScheduleOption,
+    SizeOption,
+)
 from smalti.cli.explain_texts import explained_texts, text_lines_of, text_lines_of_total, total_of_texts
 from smalti.cli.explain_words import answer_of, lines_of, lines_of_total, total_of
 from smalti.cli.failures import StoppedError
 from smalti.cli.holders import remember_use
+from smalti.cli.networks import (
+    DEFAULT_FIT_SEEDS,
+    ClockOption,
+    DeviceOption,
+    FitSeedsOption,
+    NetworkOption,
+    PaddingOption,
+    PredictsOption,
+)
 from smalti.cli.sources import check_outside
 from smalti.cli.terminal import columns, one_line, progress, say, say_json, tell_notes, took
 from smalti.corpus.decode import shown
@@ -31,14 +51,30 @@ Steps = Literal["last", "all"] | tuple[int, ...] | None
 """What --steps asks for; None: nothing."""
 
 
+# Options that mean something for one use only, by the name of their parameter.
+_OF_NETWORKS = (
+    *("machine", "scales", "fit_seeds", "schedule", "network_steps", "size", "label", "padding", "predicts", "clock"),
+    "device",
+)
+_OF_RUNS = ("source", "token")
+
+
 def explain(
-    run: opt.RunArgument,
+    context: typer.Context,
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|SOURCE",
+            help="Folder of a finished run; nothing in it is changed. With --network: pictures, as for generate.",
+            show_default=False,
+        ),
+    ],
     seed: Annotated[
         str | None,
         opt.option(
             "--seed",
             metavar="LIST|all",
-            help="Seeds of the run: 3, 0-15, 0,2,5-7, or all. Default: the first.",
+            help="Seeds of the run: 3, 0-15, 0,2,5-7, or all. Default: the first; with --network 0.",
             panel=opt.RUN,
         ),
     ] = None,
@@ -104,6 +140,18 @@ def explain(
             panel=opt.RESULT,
         ),
     ] = None,
+    network: NetworkOption = None,
+    machine: MachineOption = "border-aware",
+    scales: ScalesOption = None,
+    fit_seeds: FitSeedsOption = DEFAULT_FIT_SEEDS,
+    schedule: ScheduleOption = None,
+    network_steps: NetworkStepsOption = STEPS,
+    size: SizeOption = None,
+    label: LabelOption = None,
+    padding: PaddingOption = None,
+    predicts: PredictsOption = None,
+    clock: ClockOption = None,
+    device: DeviceOption = "cpu",
     source: opt.RunSourceOption = None,
     force: Annotated[
         bool,
@@ -113,14 +161,57 @@ def explain(
             panel=opt.RUNNING,
         ),
     ] = False,
-    threads: opt.ThreadsOption = None,
+    threads: Annotated[
+        int | None,
+        opt.option(
+            "--threads",
+            metavar="N",
+            min=1,
+            max=1024,
+            help="Threads; changes speed, never a byte but for the last bits of a network. Default: SMALTI_THREADS, "
+            "or all processors.",
+            panel=opt.RUNNING,
+        ),
+    ] = None,
     as_json: opt.JsonOption = False,
 ) -> None:
-    """Say which of your pictures each pixel of a run came from, or which texts each token: exact weights."""
+    """Say which of your pictures each pixel of a run came from, or which texts each token: exact weights.
+
+    With --network: a network's picture, explained by the weights of a machine, and how far to trust that.
+    """
+    _check_use(context, network)
     at = None if pixel is None else read_pixel(pixel)
     tokens = None if token is None else tuple(dict.fromkeys(opt.read_seeds(token, option="--token")))
-    place = place_of(run, out, asks=not pixel is token is by is None)
     chosen = read_steps(steps)
+    if network is not None:
+        explain_network(
+            NetworkOrder(
+                source=run,
+                network=network,
+                seed=seed,
+                out=out,
+                steps=chosen,
+                top=top,
+                by=by,
+                at=at,
+                machine=machine,
+                scales=scales,
+                fit_seeds=fit_seeds,
+                schedule=schedule,
+                network_steps=network_steps,
+                size=size,
+                label=label,
+                padding=padding,
+                predicts=predicts,
+                clock=clock,
+                device=device,
+                force=force,
+                threads=threads,
+                as_json=as_json,
+            )
+        )
+        return
+    place = place_of(Path(run), out, asks=not pixel is token is by is None)
     started = time.monotonic()
     with opt.threads_in_use(threads):
         check_place(place, force=force)
@@ -177,6 +268,19 @@ def explain(
     if place.path is not None:
         say(f"Written in {took(seconds)}")
         say(columns(writer.files_said()))
+
+
+def _check_use(context: typer.Context, network: str | None) -> None:
+    """Refuses options of the other use: of runs, or of networks.
+
+    Raises:
+        UsageError: one was given.
+    """
+    for name in _OF_NETWORKS if network is None else _OF_RUNS:
+        where = context.get_parameter_source(name)
+        if where is not None and where.name != "DEFAULT":
+            why = "for a network's picture, and there is no --network" if network is None else "for runs, not --network"
+            raise UsageError(f"--{name.replace('_', '-')} is {why}: leave it out")
 
 
 def read_pixel(text: str) -> tuple[int, int]:

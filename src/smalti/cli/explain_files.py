@@ -176,6 +176,21 @@ def read_record(path: Path, form: Form) -> dict[str, Any]:
     )
 
 
+def holds_network_receipts(place: Path) -> bool:
+    """Whether a folder or file holds the record of a network's picture, which no run is."""
+    from smalti.networks.receipt_record import FORMAT
+
+    start = f'{{"format":"{FORMAT}"'.encode()
+    for path in sorted(place.glob(f"*.{_RECORD}")) if place.is_dir() else [place]:
+        try:
+            with path.open("rb") as file:
+                if file.read(len(start)) == start:
+                    return True
+        except OSError:
+            continue
+    return False
+
+
 def _seed_of(path: Path) -> int | None:
     number = path.name.removesuffix(f".{_RECORD}")
     return int(number) if re.fullmatch(r"[0-9]{6,18}", number) else None

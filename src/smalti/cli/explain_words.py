@@ -5,6 +5,7 @@ are asked for, groups or a pixel at some steps, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,20 @@ from smalti.sampling.image_request import picture_name
 
 # Items and groups that are said of each picture, and groups that are said where they were asked for.
 _LISTED, GROUPS = 8, 20
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How a sample is spoken of.
+
+    Attributes:
+        last: what its last step is.
+        weight: whose weight it is.
+    """
+
+    last: str = "the finished picture"
+    weight: str = "Weight"
+
 
 # What a proof is of, where a pixel has more than one value.
 _CHANNELS = {1: ("",), 3: (" of red", " of green", " of blue"), 4: (" of red", " of green", " of blue", " of opacity")}
@@ -175,29 +190,45 @@ def _pixel(receipt: Receipt, found: ExactPixel, top: int) -> dict[str, Any]:
 def lines_of(answer: Mapping[str, Any], opened: OpenRun) -> Iterable[str]:
     """The answer in words."""
     request = opened.record.request
-    last = request.steps - 1
-    of_all = "" if "step" not in answer else f", {_step(answer, last)}"
-    yield (
-        f"{shown(opened.folder / answer['picture'])}: {shown_size(request.size)} pixels, {request.machine} machine"
-        f"{of_all}"
-    )
+    place = shown(opened.folder / answer["picture"])
+    title = f"{place}: {shown_size(request.size)} pixels, {request.machine} machine"
+    return lines_under(title, answer, last=request.steps - 1, items=len(opened.machine.items))
+
+
+def lines_under(
+    title: str, answer: Mapping[str, Any], *, last: int, items: int, words: Wording | None = None
+) -> Iterable[str]:
+    """The answer in words, under a title.
+
+    Args:
+        title: what it is about.
+        answer: the answer.
+
+    Keyword Args:
+        last: the last step.
+        items: how many items the machine uses.
+        words: how the sample is spoken of; as that of a run unless given.
+    """
+    words = words or Wording()
+    yield title if "step" not in answer else f"{title}, {_step(answer, last, words)}"
     if "by" in answer:
-        yield from _group_lines(answer["by"])
+        yield from _group_lines(answer["by"], words)
     for found in answer.get("pixel", ()):
         yield from _pixel_lines(found)
     if "weight" in answer:
-        yield from _figure_lines(answer, items=len(opened.machine.items))
+        yield from _figure_lines(answer, items=items, words=words)
 
 
-def lines_of_total(total: Mapping[str, Any]) -> Iterable[str]:
+def lines_of_total(total: Mapping[str, Any], words: Wording | None = None) -> Iterable[str]:
     """The groups of several seeds together, in words."""
     yield f"All {counted(total['pictures'], 'picture')} together"
-    yield from _group_lines(total)
+    yield from _group_lines(total, words or Wording())
 
 
-def _group_lines(said: Mapping[str, Any]) -> Iterable[str]:
+def _group_lines(said: Mapping[str, Any], words: Wording) -> Iterable[str]:
+    weight = f"{words.weight[0].lower()}{words.weight[1:]}"
     for at in said["steps"]:
-        yield f"By {said['column']}, weight at {_step(at, at['step'] if at['finished'] else None)}"
+        yield f"By {said['column']}, {weight} at {_step(at, at['step'] if at['finished'] else None, words)}"
         groups = at["groups"]
         rows = [(percent(group["share"]), value_of(group["value"])) for group in groups[:GROUPS]]
         if len(groups) > GROUPS:
@@ -207,10 +238,10 @@ def _group_lines(said: Mapping[str, Any]) -> Iterable[str]:
         yield from rows_of(rows)
 
 
-def _figure_lines(answer: Mapping[str, Any], *, items: int) -> Iterable[str]:
+def _figure_lines(answer: Mapping[str, Any], *, items: int, words: Wording) -> Iterable[str]:
     weight = answer["weight"]
     some = weight["items_with_weight"]
-    yield f"Weight: {some:,} of {counted(items, 'item')} {'has' if some == 1 else 'have'} some; most by"
+    yield f"{words.weight}: {some:,} of {counted(items, 'item')} {'has' if some == 1 else 'have'} some; most by"
     rows = [(percent(item["share"]), _named(item)) for item in weight["items"]]
     rest = some - len(weight["items"])
     if rest:
@@ -278,6 +309,12 @@ def _pixel_lines(found: Mapping[str, Any]) -> Iterable[str]:
             f"Proof{channel}: sum of weight x q = {total:,}, with q = 2 value - 255; divided by 255 x "
             f"{found['weight']:,} it is {mean!r}, the mean that this step has, and rounded to a pixel {value}"
         )
+    if "network" in found:
+        said = found["network"]
+        yield (
+            f"The network's estimate there is {' '.join(map(repr, said['mean']))}, as a pixel "
+            f"{' '.join(map(str, said['value']))}: {said['difference']:.1f} grey levels from the machine's"
+        )
 
 
 def _windows(patch_size: int) -> str:
@@ -298,8 +335,8 @@ def _place(found: Mapping[str, Any]) -> str:
     return f"column {found['x']}, row {found['y']}"
 
 
-def _step(at: Mapping[str, Any], last: int | None) -> str:
-    finished = " (the finished picture)" if at["step"] == last else ""
+def _step(at: Mapping[str, Any], last: int | None, words: Wording) -> str:
+    finished = f" ({words.last})" if at["step"] == last else ""
     return f"step {at['step']}{finished}, {_windows(at['patch_size'])}"
 
 

@@ -40,6 +40,7 @@ _WHAT: dict[Drawn, str] = {
 
 _DRAWN: dict[str, Drawn] = {
     "smalti.receipt": "report",
+    "smalti.network-receipt": "report",
     "smalti.text-receipt": "report",
     "smalti.effect": "effect",
     "smalti.effect-ranking": "effect",

@@ -18,9 +18,11 @@ from smalti.engine.arithmetic import LN2, exp2
 from smalti.receipts.composition import UNITS
 from smalti.sampling.pictures import Canvas, tiles
 
-__all__ = ["draw"]
+__all__ = ["SIDES", "draw", "heat", "scale_bar", "sheet", "shown_height"]
 
-_SIDES = (256, 512)
+SIDES = (256, 512)
+"""Least and most pixels of the longer side of a picture in a sheet, as `smalti.sampling.pictures.tiles` takes them."""
+
 _THUMB = 44
 _MARGIN, _GAP = 18, 14
 _TITLE, _TEXT, _SMALL = 17, 14, 12
@@ -51,12 +53,18 @@ class _Row:
     below: str
 
 
-def draw(record: Mapping[str, Any], images: NDArray[np.uint8]) -> dict[str, Canvas]:
+def draw(
+    record: Mapping[str, Any], images: NDArray[np.uint8], *, caption: str = "picture", owes: str = "it"
+) -> dict[str, Canvas]:
     """The pictures of a record, by name: `copy-map`, `mosaic`, `effective-sources`, `sources`.
 
     Args:
         record: the record.
         images: the corpus's pictures. uint8, shape (N, H, W, C).
+
+    Keyword Args:
+        caption: what the picture is.
+        owes: what owes weight to items.
 
     Returns:
         RGB, uint8 (h, w, 3) each.
@@ -64,7 +72,7 @@ def draw(record: Mapping[str, Any], images: NDArray[np.uint8]) -> dict[str, Canv
     height, width = record["run"]["size"]
     step = record["steps"][-1]
     pixels = np.array(record["picture"]["pixels"], np.uint8).reshape(height, width, -1)
-    sample = ("picture", tiles(pixels[None], sides=_SIDES)[0])
+    sample = (caption, tiles(pixels[None], sides=SIDES)[0])
     listed = (len(step["pixels"]["item_units"]) // (height * width),)
     owed = np.array(step["pixels"]["items"]).reshape(height, width, *listed)[..., 0]
     share = np.array(step["pixels"]["item_units"]).reshape(height, width, *listed)[..., 0] / UNITS
@@ -72,18 +80,18 @@ def draw(record: Mapping[str, Any], images: NDArray[np.uint8]) -> dict[str, Canv
     mosaic = _by_place(record, images) if record["run"]["corpus_items"] == 1 else _by_item(record, images, owed)
     seed = record["seed"]
     return {
-        "copy-map": _sheet(
+        "copy-map": sheet(
             f"Seed {seed}: copy map",
             [
                 sample,
-                ("weight of the item each pixel owes most to", _heat(share)),
-                ("", _bar(_shown_height(height, width), [(n / 4, f"{25 * n} %") for n in range(5)])),
+                ("weight of the item each pixel owes most to", heat(share)),
+                ("", scale_bar(shown_height(height, width), [(n / 4, f"{25 * n} %") for n in range(5)])),
             ],
         ),
-        "mosaic": _sheet(f"Seed {seed}: mosaic", [sample, *mosaic]),
-        "effective-sources": _sheet(f"Seed {seed}: effective sources, exp(entropy)", [sample, *_counts(sources)]),
-        "sources": _sheet(
-            f"Seed {seed}: the items it owes most weight to",
+        "mosaic": sheet(f"Seed {seed}: mosaic", [sample, *mosaic]),
+        "effective-sources": sheet(f"Seed {seed}: effective sources, exp(entropy)", [sample, *_counts(sources)]),
+        "sources": sheet(
+            f"Seed {seed}: the items {owes} owes most weight to",
             [sample, ("share of the whole picture", _credit_legend(record, images))],
         ),
     }
@@ -95,7 +103,7 @@ def _by_item(record: Mapping[str, Any], images: NDArray[np.uint8], owed: NDArray
     colours = np.array([pale[item % len(pale)] for item in range(len(record["items"]))], np.uint8)
     for colour, (item, _) in zip(_COLOURS, _most_owed(owed), strict=False):
         colours[item] = colour
-    painted = tiles(colours[owed][None], sides=_SIDES)[0]
+    painted = tiles(colours[owed][None], sides=SIDES)[0]
     return [
         ("each pixel in the colour of the item it owes most to", painted),
         ("items", _item_legend(record, images, owed)),
@@ -113,9 +121,9 @@ def _by_place(record: Mapping[str, Any], images: NDArray[np.uint8]) -> list[tupl
     mixed = (1 - y) * ((1 - x) * corners[0] + x * corners[1]) + y * ((1 - x) * corners[2] + x * corners[3])
     colours = np.rint(mixed).astype(np.uint8)
     return [
-        ("each pixel in the colour of its best source", tiles(colours[row, column][None], sides=_SIDES)[0]),
-        ("places of the item", tiles(colours[None], sides=_SIDES)[0]),
-        ("the item", tiles(images[:1], sides=_SIDES)[0]),
+        ("each pixel in the colour of its best source", tiles(colours[row, column][None], sides=SIDES)[0]),
+        ("places of the item", tiles(colours[None], sides=SIDES)[0]),
+        ("the item", tiles(images[:1], sides=SIDES)[0]),
     ]
 
 
@@ -159,14 +167,14 @@ def _counts(sources: NDArray[np.float64]) -> list[tuple[str, Canvas]]:
     decades = max(1, int(np.ceil(np.log10(sources.max()) - 1e-9)))
     ticks = [(n / decades, f"{10**n:,}") for n in range(decades + 1)]
     return [
-        ("sources of equal weight that would spread as much", _heat(np.log10(np.maximum(sources, 1.0)) / decades)),
-        ("", _bar(_shown_height(*sources.shape), ticks)),
+        ("sources of equal weight that would spread as much", heat(np.log10(np.maximum(sources, 1.0)) / decades)),
+        ("", scale_bar(shown_height(*sources.shape), ticks)),
     ]
 
 
-def _heat(values: NDArray[np.float64]) -> Canvas:
+def heat(values: NDArray[np.float64]) -> Canvas:
     """Numbers from 0 to 1 as colours, at the size pictures are shown at."""
-    return tiles(_ramp(values)[None], sides=_SIDES)[0]
+    return tiles(_ramp(values)[None], sides=SIDES)[0]
 
 
 def _ramp(values: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -175,11 +183,12 @@ def _ramp(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.stack([np.rint(np.interp(values, at, stops[:, c])) for c in range(3)], axis=-1).astype(np.uint8)
 
 
-def _shown_height(height: int, width: int) -> int:
-    return tiles(np.zeros((1, height, width, 1), np.uint8), sides=_SIDES).shape[1]
+def shown_height(height: int, width: int) -> int:
+    """Pixels that a picture of this size is high in a sheet."""
+    return tiles(np.zeros((1, height, width, 1), np.uint8), sides=SIDES).shape[1]
 
 
-def _bar(height: int, ticks: Sequence[tuple[float, str]]) -> Canvas:
+def scale_bar(height: int, ticks: Sequence[tuple[float, str]]) -> Canvas:
     """The scale of a heat map: colours from below to above, with ticks beside them."""
     from PIL import Image, ImageDraw
 
@@ -227,7 +236,7 @@ def _legend(rows: Sequence[_Row]) -> Canvas:
     return np.asarray(image)
 
 
-def _sheet(title: str, parts: Sequence[tuple[str, Canvas]]) -> Canvas:
+def sheet(title: str, parts: Sequence[tuple[str, Canvas]]) -> Canvas:
     """A title over parts side by side, each under its caption."""
     from PIL import Image, ImageDraw
 
@@ -250,7 +259,7 @@ def _sheet(title: str, parts: Sequence[tuple[str, Canvas]]) -> Canvas:
 
 
 def _thumb(record: Mapping[str, Any], images: NDArray[np.uint8], item: int) -> Canvas:
-    return _fitted(tiles(images[record["items"][item]["index"]][None], sides=(_THUMB, _SIDES[1]))[0])
+    return _fitted(tiles(images[record["items"][item]["index"]][None], sides=(_THUMB, SIDES[1]))[0])
 
 
 def _fitted(picture: Canvas) -> Canvas:

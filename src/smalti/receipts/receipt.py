@@ -118,12 +118,7 @@ class Receipt:
         Raises:
             UsageError: there is no such step.
         """
-        if isinstance(step, bool) or not hasattr(step, "__index__") or not -self.steps <= step < self.steps:
-            raise UsageError(
-                f"there is no step {step}: this sample has steps 0 to {self.steps - 1}, and -1 is the last, which gave "
-                "the picture"
-            )
-        return range(self.steps)[step]
+        return checked_step(step, self.steps)
 
     def patch_size(self, step: int = -1) -> int:
         """Side of the windows compared at a step, in pixels; 0 where whole images were.
@@ -136,11 +131,7 @@ class Receipt:
     def check_pixel(self, row: int, column: int) -> None:
         """Raises `UsageError` if the picture has no such pixel."""
         height, width, _ = self.sample.image.shape
-        if not (0 <= row < height and 0 <= column < width):
-            raise UsageError(
-                f"there is no pixel {column},{row}: the picture's columns are 0 to {width - 1} and its rows 0 to "
-                f"{height - 1}"
-            )
+        check_pixel(row, column, (height, width))
 
     def at(self, step: int = -1, *, top: int = 8, tick: Tick | None = None) -> Composition:
         """The exact weights of a step, with entropy and the best sources of each pixel.
@@ -273,16 +264,19 @@ class Receipt:
             total += self.credits(step, tick=_part(tick, 1 / self.steps)) / self.whole_units
         return total / self.steps
 
-    def match(self, *, keep: int = 5) -> Match:
+    def match(self, *, keep: int = 5, picture: NDArray[np.uint8] | None = None) -> Match:
         """What of the corpus the finished picture is nearest to, by distance alone.
 
         Keyword Args:
             keep: how many whole items to list.
+            picture: another picture of its size to look for, such as the one that a network drew. uint8, shape (H, W,
+                C).
 
         Raises:
             UsageError: `keep` is below 1.
         """
-        machine, picture = self.machine, self.sample.image
+        machine = self.machine
+        picture = self.sample.image if picture is None else picture
         whole: list[tuple[int, float]] = []
         if picture.shape[:2] == machine.corpus.size:
             nearest, squared = nearest_items(machine.images, picture[None], keep=keep)
@@ -328,6 +322,30 @@ class Receipt:
         out[self.machine.items] = units
         out.setflags(write=False)
         return out
+
+
+def checked_step(step: int, steps: int) -> int:
+    """A step's number from 0, of one that may be counted from the end.
+
+    Raises:
+        UsageError: there is no such step.
+    """
+    if isinstance(step, bool) or not hasattr(step, "__index__") or not -steps <= step < steps:
+        raise UsageError(
+            f"there is no step {step}: this sample has steps 0 to {steps - 1}, and -1 is the last, which gave the "
+            "picture"
+        )
+    return range(steps)[step]
+
+
+def check_pixel(row: int, column: int, size: tuple[int, int]) -> None:
+    """Raises `UsageError` if a picture of this height and width has no such pixel."""
+    height, width = size
+    if not (0 <= row < height and 0 <= column < width):
+        raise UsageError(
+            f"there is no pixel {column},{row}: the picture's columns are 0 to {width - 1} and its rows 0 to "
+            f"{height - 1}"
+        )
 
 
 def grouped(values: Sequence[str | None], units: NDArray[np.int64]) -> dict[str | None, int]:

@@ -109,6 +109,7 @@ def record(
     *,
     folder: str = "",
     run: RunRecord | None = None,
+    picture: NDArray[np.uint8] | None = None,
     tick: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
     """The record of a receipt, plain JSON values. Tier: *bitwise*.
@@ -120,6 +121,7 @@ def record(
     Keyword Args:
         folder: the run folder, as a person calls it; empty if the trace is of no run.
         run: the run's record, for source, time and versions.
+        picture: the finished picture, where that is not the machine's own, such as a network's. uint8, shape (H, W, C).
         tick: called with the number of steps done since the last call; in all `steps_of(receipt, chosen)`.
 
     Raises:
@@ -128,14 +130,15 @@ def record(
     """
     sample, machine = receipt.sample, receipt.machine
     corpus = machine.corpus
-    height, width, channels = sample.image.shape
+    image = sample.image if picture is None else picture
+    height, width, channels = image.shape
     columns = corpus.columns
     items = _Items()
     # The finished picture is what people look at first, so its items come first in the table.
     made = {step: receipt.at(step, top=chosen.top, tick=tick) for step in sorted(chosen.steps, reverse=True)}
     steps = {step: _step(receipt, composition, columns, items) for step, composition in made.items()}
     summary = _summary(receipt, items, tick=tick, known=chosen.steps) if chosen.summary else _NO_SUMMARY
-    match = receipt.match(keep=NEAREST)
+    match = receipt.match(keep=NEAREST, picture=image)
     nearest = {item for item, _ in match.whole}
     matched = _match(match, items)
     return {
@@ -158,8 +161,8 @@ def record(
         "notes": list(chosen.notes),
         "picture": {
             "file": picture_name(sample.seed),
-            "pixels": sample.image.ravel().tolist(),
-            "sha256": hashlib.sha256(sample.image.tobytes()).hexdigest(),
+            "pixels": image.ravel().tolist(),
+            "sha256": hashlib.sha256(image.tobytes()).hexdigest(),
         },
         "columns": list(columns),
         "items": [

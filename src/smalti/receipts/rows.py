@@ -50,13 +50,14 @@ def rows(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return table
 
 
-def about(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What the file of a table says of itself: format, the run, the columns."""
+def about(records: Sequence[Mapping[str, Any]], **more: str) -> dict[str, str]:
+    """What the file of a table says of itself: format, the run, the columns, and what there is `more` to say."""
     first = records[0]
     return {
         "smalti": json.dumps(
             {
                 "format": "smalti.receipt-rows/1",
+                **more,
                 "run": first["run"],
                 "seeds": [record["seed"] for record in records],
                 "units_per_pixel": UNITS,

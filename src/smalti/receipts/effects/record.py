@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smalti.corpus import ImageCorpus
 from smalti.corpus.decode import shown
@@ -12,7 +13,10 @@ from smalti.receipts.effects.ranking import Ranking
 from smalti.receipts.effects.rerun import Change, Effect, Proof
 from smalti.sampling.reopen import OpenRun
 
-__all__ = ["effect_record", "picture_names", "ranking_record"]
+if TYPE_CHECKING:
+    from smalti.receipts.text.ranking import TextRanking
+
+__all__ = ["effect_record", "picture_names", "ranked_by_effect", "ranking_record", "run_record"]
 
 _KEPT = (
     "machine, label, levels, patch sizes, picture size and seeds are those of the run; patch sizes were not calibrated "
@@ -74,19 +78,34 @@ def ranking_record(found: Ranking, opened: OpenRun) -> dict[str, Any]:
     return {
         "format": "smalti.effect-ranking/1",
         "run": _run(opened),
-        "seed": found.seed,
         "kept": _KEPT,
         "measures": {"effect": _MEASURES, "one_step": _ONE_STEP},
+        **ranked_by_effect(
+            found,
+            "items",
+            [
+                ({**_item(corpus, one.item), "one_step": one.one_step}, one.effect and _change(one.effect))
+                for one in found.items
+            ],
+        ),
+    }
+
+
+def ranked_by_effect(
+    found: Ranking | TextRanking, name: str, entries: Iterable[tuple[dict[str, Any], dict[str, Any] | None]]
+) -> dict[str, Any]:
+    """What the record of a ranking says, of pictures and of texts alike.
+
+    Args:
+        found: the ranking.
+        name: what is ranked.
+        entries: in the ranking's order, what is known of each, and its effect; None where the budget did not reach it.
+    """
+    return {
+        "seed": found.seed,
         "runs": found.runs,
         "covered": found.covered,
-        "items": [
-            {
-                **_item(corpus, one.item),
-                "one_step": one.one_step,
-                "effect": "not run" if one.effect is None else _change(one.effect),
-            }
-            for one in found.items
-        ],
+        name: [{**about, "effect": "not run" if effect is None else effect} for about, effect in entries],
     }
 
 
@@ -95,14 +114,22 @@ def picture_names(seed: int) -> dict[str, str]:
     return {kind: f"{seed:06d}-{kind}.png" for kind in ("before", "after", "difference")}
 
 
-def _run(opened: OpenRun) -> dict[str, Any]:
+def run_record(opened: OpenRun) -> dict[str, Any]:
+    """Which run a record is about, of pictures or of texts."""
     request = opened.record.request
     return {
         "folder": shown(opened.folder.absolute()),
-        "machine": request.machine,
-        "label": request.label,
         "source": request.source,
         "corpus_digest": request.corpus_digest,
+    }
+
+
+def _run(opened: OpenRun) -> dict[str, Any]:
+    request = opened.record.request
+    return {
+        **run_record(opened),
+        "machine": request.machine,
+        "label": request.label,
         "corpus_items": len(opened.machine.corpus),
         "size": list(request.size),
         "steps": request.steps,

@@ -1,10 +1,10 @@
 """A receipt as one page: a file that opens in any browser, without network, server or anything beside it.
 
-The page is put together from frame.html, main.html, words.html, page.css and the scripts of this folder. It carries the
-receipts as the very JSON of receipt.json, one block for each seed, and the pictures of the items they name; all that it
-shows is read from these. Names and metadata are whatever people wrote, so nothing of them is ever read as HTML: in the
-blocks every "<" and everything beyond ASCII is escaped, the scripts only ever make text of them, and a content security
-policy lets nothing run or load but the page's own style and script.
+The page is put together from the HTML, the style and the scripts of this folder. It carries the receipts as the very
+JSON of receipt.json, one block for each seed, and the pictures of the items they name; all that it shows is read from
+these. Names and metadata are whatever people wrote, so nothing of them is ever read as HTML: in the blocks every "<"
+and everything beyond ASCII is escaped, the scripts only ever make text of them, and a content security policy lets
+nothing run or load but the page's own style and script.
 """
 
 from __future__ import annotations
@@ -19,22 +19,36 @@ from typing import Any
 
 from smalti.errors import UsageError
 
-__all__ = ["SHARED_SCRIPTS", "assembled", "filled", "page", "page_file"]
+__all__ = ["SHARED_SCRIPTS", "assembled", "credit_section", "filled", "page", "page_file", "placed"]
 
 SHARED_SCRIPTS = ("shared.js", "sorted.js", "frame.js")
 """What the pages of pictures and of texts have in common."""
 
-# In the order in which they are needed; page.js starts.
-_SCRIPTS = (*SHARED_SCRIPTS, "data.js", "colours.js", "views.js", "stage.js", "panel.js", "tables.js", "page.js")
+# In the order in which they are needed; page.js comes last, and starts.
+_SCRIPTS = (*SHARED_SCRIPTS, "data.js", "colours.js", "views.js", "stage.js", "panel.js", "tables.js")
 
 
-def page(records: Sequence[Mapping[str, Any]], sprites: Mapping[str, bytes]) -> str:
+def page(
+    records: Sequence[Mapping[str, Any]],
+    sprites: Mapping[str, bytes],
+    *,
+    before: str = "",
+    words: str | None = None,
+    style: str = "",
+    script: str = "",
+) -> str:
     """A self-contained page of receipts. Tier: *bitwise*.
 
     Args:
         records: receipts as receipt.json holds them, one for each seed, in the order in which seeds are offered.
         sprites: by content id, the PNG files of items that the records name; an item without one is shown by its name
             and place alone, and what no record names is left out.
+
+    Keyword Args:
+        before: HTML that stands before the picture, on pages that show more than a receipt.
+        words: what their words mean, as HTML; those of receipts unless given.
+        style: further style.
+        script: a script that comes before the one that starts the page.
 
     Returns:
         The HTML, for a file in UTF-8; the same for the same receipts.
@@ -48,10 +62,10 @@ def page(records: Sequence[Mapping[str, Any]], sprites: Mapping[str, bytes]) -> 
     }
     return assembled(
         records,
-        main=page_file("main.html"),
-        words=page_file("words.html"),
-        style=page_file("page.css"),
-        scripts=map(page_file, _SCRIPTS),
+        main=placed(page_file("main.html"), {"before": before, "credit": credit_section(sites="pixels")}),
+        words=page_file("words.html") if words is None else words,
+        style=page_file("page.css") + style,
+        scripts=[*map(page_file, _SCRIPTS), script, page_file("page.js")],
         data=f'<script type="application/json" id="sprites">{_json(pictures)}</script>\n',
     )
 
@@ -88,14 +102,24 @@ def assembled(
     return filled(page_file("frame.html"), style=style, scripts=scripts, parts=parts)
 
 
+def credit_section(*, sites: str, text: str = "") -> str:
+    """The HTML that shows who is owed how much.
+
+    Keyword Args:
+        sites: what owes, in the plural.
+        text: what the credit is, where no script says it.
+    """
+    return placed(page_file("credit.html"), {"sites": sites, "text": text})
+
+
 def filled(template: str, *, style: str, scripts: Iterable[str], parts: Mapping[str, str]) -> str:
     """A self-contained page from its parts, which lets nothing run or load but this style and these scripts.
 
     Tier: *bitwise*.
 
     Args:
-        template: the HTML, with the places `{{style}}`, `{{style hash}}`, `{{script}}`, `{{script hash}}`, and those of
-            `parts`.
+        template: the HTML after its head, with the place `{{script}}` and those of `parts`; `{{title}}` is in the
+            head.
 
     Keyword Args:
         style: the style sheet.
@@ -110,10 +134,15 @@ def filled(template: str, *, style: str, scripts: Iterable[str], parts: Mapping[
         "script": script,
         **parts,
     }
+    return placed(page_file("head.html") + template, places)
+
+
+def placed(template: str, parts: Mapping[str, str]) -> str:
+    """A template with what goes into its places, `{{name}}`, as it is: text must have been escaped."""
     # The template is cut at its places first, so that nothing put in can be taken for a place.
     first, *rest = template.split("{{")
     cut = (piece.split("}}", 1) for piece in rest)
-    return first + "".join(places[name] + after for name, after in cut)
+    return first + "".join(parts[name] + after for name, after in cut)
 
 
 def _json(value: object) -> str:

@@ -3,6 +3,7 @@
 const RAMPS = {
   copy: ["f6efdf", "ecc98f", "dd9150", "b9542f", "7d2a33", "371430"],
   sources: ["f1f1e6", "bfd8cc", "77b1b0", "3b8099", "234f7d", "141f4b"],
+  apart: ["f0f3ea", "cbdfb7", "92bd8c", "529472", "2b6254", "123936"],
   match: ["f4eff1", "d6c3dc", "ab93c9", "7c66ac", "503f85", "231b4e"],
 };
 

@@ -2,6 +2,21 @@
 
 const SPRITES = JSON.parse(el("sprites").textContent);
 
+// How a receipt is spoken of where that depends on what drew the picture; and functions that are called with the state
+// whenever something else is shown. Pages that show more than a receipt put their own here.
+const SAYS = {
+  finished: "the finished picture",
+  matched: "the finished picture",
+  drawn: ({ run }) => [`Made by the ${run.machine} machine from `],
+  picture: (receipt, step, finished) =>
+    `${finished ? "The finished picture" : `The estimate at step ${step.step}`} of seed ${receipt.seed}, ` +
+    `${receipt.width} pixels wide and ${receipt.height} high. It owes most to `,
+  weight: "Weight",
+  pixel: () => "",
+  facts: () => [],
+};
+const SHOWN = [];
+
 // The picture of an item; a hatched field where the page does not carry it.
 function spriteOf(item, alt, attributes = {}) {
   if (SPRITES[item.id]) return make("img", { src: SPRITES[item.id], alt, ...attributes });

@@ -56,6 +56,7 @@ function show(changed) {
   if (from === 3) creditTable.show(state, grouping, mark);
   if (from === 4) stage.drawMarks();
   showPixel(state);
+  for (const shown of SHOWN) shown(state, changed);
   writeAddress(addressed);
 }
 
@@ -68,7 +69,7 @@ function showReceipt() {
   el("about").replaceChildren(
     `${size(run.size)} pixels${dayOf(run.created)}`,
     make("br"),
-    `Made by the ${run.machine} machine from `,
+    ...SAYS.drawn(receipt),
     ...(run.source ? [make("bdi", {}, run.source), ", "] : []),
     `${count(run.corpus_items, "picture")} of ${size(run.corpus_size)} pixels`,
     ...(run.label === null ? [] : [", of the label ", make("bdi", {}, run.label)]),
@@ -82,7 +83,7 @@ function showReceipt() {
   el("unit-text").textContent = whole.format(receipt.perPixel);
   el("summary-text").textContent = `${receipt.summary.text[0].toUpperCase()}${receipt.summary.text.slice(1)}.`;
   showSummary(receipt);
-  showRecord(receipt, [["Picture", receipt.picture.file], ["SHA-256 of its pixels", receipt.picture.sha256]]);
+  showRecord(receipt, [["Picture", receipt.picture.file], ["SHA-256 of its pixels", receipt.picture.sha256], ...SAYS.facts(receipt)]);
   buildGroupings("item", receipt.columns, grouping, (column) => {
     grouping = column;
     creditTable.show(state, grouping, mark);
@@ -93,7 +94,7 @@ function showStep() {
   const { receipt, step, index } = state;
   const finished = index === receipt.steps.length - 1;
   el("step").value = index;
-  const text = `${stepText(step)}${finished ? ": the finished picture" : ""}`;
+  const text = `${stepText(step)}${finished ? `: ${SAYS.finished}` : ""}`;
   el("step-text").textContent = text;
   el("step").setAttribute("aria-valuetext", text);
   for (const [name, view] of Object.entries(VIEWS)) {
@@ -104,7 +105,7 @@ function showStep() {
     tab.querySelector(".range").textContent = drawn.ramp ? `${drawn.low} to ${drawn.high}` : "";
   }
   el("credit-text").textContent =
-    `Weight at step ${step.step}, ${finished ? "the finished picture" : `time ${Number(step.time.toFixed(4))}`}, summed over the pixels.`;
+    `${SAYS.weight} at step ${step.step}, ${finished ? SAYS.finished : `time ${Number(step.time.toFixed(4))}`}, summed over the pixels.`;
   creditTable.show(state, grouping, mark);
 }
 

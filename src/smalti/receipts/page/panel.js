@@ -73,7 +73,9 @@ function showPixel(state) {
   const values = (match ? receipt.picture.pixels : step.estimate).slice(pixel * receipt.channels, (pixel + 1) * receipt.channels);
   const [red, green = red, blue = red, alpha = 255] = values;
   el("swatch").firstElementChild.style.background = `rgb(${red} ${green} ${blue} / ${alpha / 255})`;
-  el("place-text").textContent = `${match ? "The finished picture" : stepText(step)}. Pixel value ${values.join(", ")}.`;
+  const more = match ? "" : SAYS.pixel(receipt, step, pixel);
+  const of = match ? `${SAYS.matched[0].toUpperCase()}${SAYS.matched.slice(1)}` : stepText(step);
+  el("place-text").textContent = `${of}. Pixel value ${values.join(", ")}.${more}`;
   el("weight-part").hidden = match;
   el("match-part").hidden = !match;
   if (match) showMatch(receipt, pixel);
@@ -105,7 +107,7 @@ function showWeight(receipt, step, pixel) {
 function showMatch(receipt, pixel) {
   const { match } = receipt;
   const item = match.items[pixel];
-  el("match-text").textContent = `Match: ${match.text}. It is of the finished picture, whatever the step.`;
+  el("match-text").textContent = `Match: ${match.text}. It is of ${SAYS.matched}, whatever the step.`;
   el("nearest-heading").textContent = match.patch_size ? "Nearest patch" : "Nearest item";
   const place = { item, row: match.rows[pixel], column: match.cols[pixel] };
   const nearest = item < 0 ? [] : [sourceTile(receipt, place, match.patch_size, `${twoPlaces(match.rms[pixel])} grey levels`)];

@@ -53,9 +53,7 @@ const VIEWS = {
       });
       return {
         data: paintPixels(receipt, step.estimate),
-        caption:
-          `${finished ? "The finished picture" : `The estimate at step ${step.step}`} of seed ${receipt.seed}, ` +
-          `${receipt.width} pixels wide and ${receipt.height} high. It owes most to ${owed.join(", ")}.`,
+        caption: `${SAYS.picture(receipt, step, finished)}${owed.join(", ")}.`,
       };
     },
   },
@@ -117,7 +115,7 @@ const VIEWS = {
         low: "0",
         high: `${twoPlaces(high)} grey levels`,
         caption:
-          `Match, not weight: the distance from the finished picture to the nearest ${what} at each pixel, as root mean ` +
+          `Match, not weight: the distance from ${SAYS.matched} to the nearest ${what} at each pixel, as root mean ` +
           `square in grey levels${range.some ? `: ${spread(range, twoPlaces)}` : "; there is none"}.`,
       };
     },

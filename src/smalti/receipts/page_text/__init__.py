@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from smalti.receipts.page import SHARED_SCRIPTS, assembled, page_file
+from smalti.receipts.page import SHARED_SCRIPTS, assembled, credit_section, page_file, placed
 
 __all__ = ["text_page"]
 
 # In the order in which they are needed; text.js starts.
 _SCRIPTS = ("receipt.js", "views.js", "panel.js", "lists.js", "text.js")
+_CREDIT = "Weight of the tokens at the steps at which they were drawn, summed over the text."
 
 
 def text_page(records: Sequence[Mapping[str, Any]]) -> str:
@@ -28,7 +29,7 @@ def text_page(records: Sequence[Mapping[str, Any]]) -> str:
     """
     return assembled(
         records,
-        main=_text("main.html"),
+        main=placed(_text("main.html"), {"credit": credit_section(sites="tokens", text=_CREDIT)}),
         words=_text("words.html"),
         style=page_file("page.css") + _text("text.css"),
         scripts=[*map(page_file, SHARED_SCRIPTS), *map(_text, _SCRIPTS)],

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from smalti.corpus.decode import shown
 from smalti.corpus.text import TextCorpus
+from smalti.receipts.effects.record import ranked_by_effect, run_record
 from smalti.receipts.text.effect import TextEffect
 from smalti.receipts.text.ranking import TextRanking
 from smalti.sampling.reopen import OpenRun
@@ -54,30 +54,26 @@ def text_ranking_record(found: TextRanking, opened: OpenRun) -> dict[str, Any]:
     return {
         "format": "smalti.text-effect-ranking/1",
         "run": _run(opened),
-        "seed": found.seed,
         "kept": _KEPT,
         "measures": {**_MEASURES, "units": _UNITS},
-        "runs": found.runs,
-        "covered": found.covered,
-        "documents": [
-            {
-                **_document(corpus, one.document),
-                "units": one.units,
-                "share": one.units / found.whole_units,
-                "effect": "not run" if one.effect is None else {**_effect(one.effect), "after": one.effect.after.text},
-            }
-            for one in found.documents
-        ],
+        **ranked_by_effect(
+            found,
+            "documents",
+            [
+                (
+                    {**_document(corpus, one.document), "units": one.units, "share": one.units / found.whole_units},
+                    one.effect and {**_effect(one.effect), "after": one.effect.after.text},
+                )
+                for one in found.documents
+            ],
+        ),
     }
 
 
 def _run(opened: OpenRun) -> dict[str, Any]:
-    request = opened.record.request
     return {
-        "folder": shown(opened.folder.absolute()),
-        "settings": request.settings(),
-        "source": request.source,
-        "corpus_digest": request.corpus_digest,
+        **run_record(opened),
+        "settings": opened.record.request.settings(),
         "corpus_documents": len(opened.machine.corpus),
     }
 
