@@ -27,7 +27,7 @@ from smalti.errors import UsageError
 
 COMMANDS = (
     *("generate", "calibrate", "demo", "corpus", "explain", "credit", "ledger", "effect", "match", "score"),
-    *("serve", "temperature", "train", "verify", "doctor", "bench"),
+    *("serve", "temperature", "train", "predict", "measure", "verify", "doctor", "bench"),
 )
 GROUPS = {
     "corpus": ("create", "add", "forget", "list", "verify", "compact"),

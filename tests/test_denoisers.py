@@ -426,6 +426,7 @@ def test_tau_out_of_range(few_digits: ImageCorpus, tau: float) -> None:
         (lambda c: LocalLinear(c, scales=4), "a patch size is an odd number"),
         (lambda c: LocalLinear(c, scales=7, neighbours=481), "there are 480 patches of 7 in these pictures"),
         (lambda c: LocalLinear(c, neighbours=0), "The number of neighbours is a whole number from 1, but it is 0"),
+        (lambda c: LocalLinear(c, neighbours=[9, 9]), "one for each, but these are 2 for 1 sizes"),
         (lambda c: PatchMixture(c, patch_size=9), "a patch of 9 does not fit inside"),
         (lambda c: PatchMixture(c, components=0), "The number of components is a whole number from 1, but it is 0"),
         (lambda c: PatchMixture(c, patch_size=7, neighbours=481), "there are 480 patches of 7"),
@@ -443,5 +444,5 @@ def test_settings_that_cannot_be(
 
 def test_fewer_patches_than_usual_are_all_used() -> None:
     corpus = pictures(2, 5, 5, 1)
-    assert LocalLinear(corpus, scales=3).neighbours == 18
+    assert LocalLinear(corpus, scales=3).neighbours == (18,)
     assert PatchMixture(corpus, patch_size=3, components=2).neighbours == 18

@@ -36,12 +36,11 @@ def calibrate(
     source: opt.SourceArgument,
     out: Annotated[
         Path,
-        typer.Option(
+        opt.option(
             "-o",
             "--out",
             metavar="FILE.json",
             help="File for the patch sizes, or the settings; the plot goes beside it, as FILE.png.",
-            show_default=False,
         ),
     ],
     size: opt.SizeOption = None,
@@ -50,46 +49,42 @@ def calibrate(
     schedule: opt.ScheduleOption = "cosine",
     sizes: Annotated[
         str | None,
-        typer.Option(
+        opt.option(
             "--sizes",
             metavar="LIST",
             help="Patch sizes to compare, odd, in pixels, such as 3,5,9. Default: all that fit, 65 at most.",
-            rich_help_panel=SEARCH,
-            show_default=False,
+            panel=SEARCH,
         ),
     ] = None,
     levels: Annotated[
         int | None,
-        typer.Option(
+        opt.option(
             "--levels",
             metavar="N",
             min=1,
             max=10_000,
             help="Noise levels. Default: 20, or 10 where 20 take long.",
-            rich_help_panel=SEARCH,
-            show_default=False,
+            panel=SEARCH,
         ),
     ] = None,
     queries: Annotated[
         int | None,
-        typer.Option(
+        opt.option(
             "--queries",
             metavar="N",
             min=1,
             help="Pictures left out in turn. Default: 32, or 16 where pictures are large.",
-            rich_help_panel=SEARCH,
-            show_default=False,
+            panel=SEARCH,
         ),
     ] = None,
     items: Annotated[
         int | None,
-        typer.Option(
+        opt.option(
             "--items",
             metavar="N",
             min=1,
             help="Pictures that serve as sources. Default: as many as take about a quarter of a minute on four cores.",
-            rich_help_panel=SEARCH,
-            show_default=False,
+            panel=SEARCH,
         ),
     ] = None,
     text: TextOption = False,
@@ -109,26 +104,21 @@ def calibrate(
     ] = "both",
     samples: Annotated[
         int | None,
-        typer.Option(
+        opt.option(
             "--samples",
             metavar="N",
             help="Tokens guessed in each order. Default: 1000, or fewer where that takes long.",
-            rich_help_panel=TEXT_MACHINE,
-            show_default=False,
+            panel=TEXT_MACHINE,
         ),
     ] = None,
-    seed: Annotated[
-        int,
-        typer.Option("--seed", metavar="N", min=0, help="Of tokens and masks.", rich_help_panel=TEXT_MACHINE),
-    ] = 0,
+    seed: Annotated[int, opt.token_seed_option(TEXT_MACHINE)] = 0,
     threads: opt.ThreadsOption = None,
     force: Annotated[
         bool,
-        typer.Option(
+        opt.option(
             "--force",
             help="Replace the file and its plot if they exist.",
-            rich_help_panel=opt.RUNNING,
-            show_default=False,
+            panel=opt.RUNNING,
         ),
     ] = False,
     as_json: opt.JsonOption = False,

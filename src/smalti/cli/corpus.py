@@ -68,9 +68,7 @@ def create(
 def add(
     store: StoreArgument,
     sources: SourcesArgument,
-    take_back: Annotated[
-        bool, typer.Option("--take-back", help="Also add items that were forgotten before.", show_default=False)
-    ] = False,
+    take_back: Annotated[bool, opt.option("--take-back", help="Also add items that were forgotten before.")] = False,
     as_json: opt.JsonOption = False,
 ) -> None:
     """Add the items of one source or several that are not there yet; pictures are brought to the size of the store."""
@@ -105,36 +103,32 @@ def forget(
     ] = None,
     reason: Annotated[
         str | None,
-        typer.Option(
-            "--reason", metavar="TEXT", help="Why; kept in the log.", rich_help_panel=opt.GOES, show_default=False
+        opt.option(
+            "--reason",
+            metavar="TEXT",
+            help="Why; kept in the log.",
+            panel=opt.GOES,
         ),
     ] = None,
     group: Annotated[
         list[str] | None,
-        typer.Option(
+        opt.option(
             "--group",
             metavar="COLUMN=VALUE",
             help="Every item with this label or metadata, like licence=unknown; COLUMN= for those without.",
-            rich_help_panel=opt.GOES,
-            show_default=False,
+            panel=opt.GOES,
         ),
     ] = None,
     look_in: Annotated[
         list[Path] | None,
-        typer.Option(
+        opt.option(
             "--look-in",
             metavar="FOLDER",
             help="Also look here for runs, receipts, effects, ledgers and other stores that hold pieces of the items.",
-            rich_help_panel="What is left elsewhere",
-            show_default=False,
+            panel="What is left elsewhere",
         ),
     ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Show what would go, and change nothing.", rich_help_panel=opt.GOES, show_default=False
-        ),
-    ] = False,
+    dry_run: Annotated[bool, opt.dry_run_option(opt.GOES)] = False,
     as_json: opt.JsonOption = False,
 ) -> None:
     """Take items out for good, and list what was made from them earlier. Nothing asks: see --dry-run."""
@@ -177,16 +171,13 @@ def show(
     store: StoreArgument,
     by: Annotated[
         str | None,
-        typer.Option(
+        opt.option(
             "--by",
             metavar="COLUMN",
             help="List the groups of a column instead: label, or one of the metadata, as for forget --group.",
-            show_default=False,
         ),
     ] = None,
-    removed: Annotated[
-        bool, typer.Option("--removed", help="List what was forgotten, when and why, instead.", show_default=False)
-    ] = False,
+    removed: Annotated[bool, opt.option("--removed", help="List what was forgotten, when and why, instead.")] = False,
     as_json: opt.JsonOption = False,
 ) -> None:
     """List the items, their groups, or what was forgotten."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
 
 from smalti.cli import options as opt
@@ -30,12 +29,11 @@ _TEXTURE_SCALES = "5,5,7,7,9,9,11,13,15,17,19,21,23,25,27,29,31,33,33,33"
 def demo(
     out: Annotated[
         Path,
-        typer.Option(
+        opt.option(
             "-o",
             "--out",
             metavar="OUT",
             help="Folder for all of it; what an earlier demo finished there is kept.",
-            show_default=False,
         ),
     ],
     threads: opt.ThreadsOption = None,

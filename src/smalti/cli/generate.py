@@ -36,56 +36,51 @@ def generate(
     source: opt.SourceArgument,
     out: Annotated[
         Path,
-        typer.Option(
+        opt.option(
             "-o",
             "--out",
             metavar="OUT",
             help="Folder for the run: new, empty, or with --resume that of an earlier one.",
-            rich_help_panel=opt.RUN,
-            show_default=False,
+            panel=opt.RUN,
         ),
     ],
     seeds: Annotated[
         str | None,
-        typer.Option(
+        opt.option(
             "--seeds",
             metavar="LIST",
             help="One picture or text for each seed: 3, 0-15, 0,2,5-7. Default: 0-15; texts: 0-3.",
-            rich_help_panel=opt.RUN,
-            show_default=False,
+            panel=opt.RUN,
         ),
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(
+        opt.option(
             "--steps",
             metavar="N",
             min=1,
             max=10_000,
             help="Steps from noise to picture, or to text. Default: 20; texts: a token a step, or 50 without masks.",
-            rich_help_panel=opt.RUN,
-            show_default=False,
+            panel=opt.RUN,
         ),
     ] = None,
     schedule: Annotated[
         str | None,
-        typer.Option(
+        opt.option(
             "--schedule",
             metavar="NAME",
             help=f"Noise schedule: {', '.join(SCHEDULES)}; texts: {txt.TEXT_SCHEDULES}. Default: cosine; "
             "texts: linear, or fourth-root without masks.",
-            rich_help_panel=opt.RUN,
-            show_default=False,
+            panel=opt.RUN,
         ),
     ] = None,
     output_size: Annotated[
         str | None,
-        typer.Option(
+        opt.option(
             "--output-size",
             metavar="N|WxH",
             help="Size of the new pictures, in pixels, width first. Default: that of the source's.",
-            rich_help_panel=opt.PICTURES_OUT,
-            show_default=False,
+            panel=opt.PICTURES_OUT,
         ),
     ] = None,
     size: opt.SizeOption = None,
@@ -93,13 +88,12 @@ def generate(
     machine: opt.MachineOption = "border-aware",
     scales: Annotated[
         str | None,
-        typer.Option(
+        opt.option(
             "--scales",
             metavar="SCALES",
             help="Patch sizes in pixels: auto (calibrated on the source), paper-cifar10, odd numbers from the lowest "
             "noise up (3,3,5,9), or a .json file from calibrate. Default: auto; ideal and equivariant take none.",
-            rich_help_panel=opt.MACHINE,
-            show_default=False,
+            panel=opt.MACHINE,
         ),
     ] = None,
     text: txt.TextOption = False,
@@ -137,8 +131,10 @@ def generate(
     threads: opt.ThreadsOption = None,
     resume: Annotated[
         bool,
-        typer.Option(
-            "--resume", help="Finish the run that OUT holds.", rich_help_panel=opt.RUNNING, show_default=False
+        opt.option(
+            "--resume",
+            help="Finish the run that OUT holds.",
+            panel=opt.RUNNING,
         ),
     ] = False,
     as_json: opt.JsonOption = False,

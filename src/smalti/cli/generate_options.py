@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
+from smalti.cli.options import option, text_settings_option
 from smalti.corpus.decode import shown
 from smalti.corpus.text import TextCorpus
 from smalti.corpus.tokens import TOKENS, Tokenizer
@@ -35,106 +34,142 @@ MOST_TOKENS = 1_000_000
 _JUMP = TextMachine.jump
 
 
-def _option(flag: str, panel: str, metavar: str | None, what: str, **more: Any) -> Any:
-    return typer.Option(flag, metavar=metavar, help=what, rich_help_panel=panel, show_default=False, **more)
-
-
-TextOption = Annotated[bool, _option("--text", TEXTS_IN, None, "Use the texts of a folder that holds pictures too.")]
+TextOption = Annotated[
+    bool, option("--text", help="Use the texts of a folder that holds pictures too.", panel=TEXTS_IN)
+]
 TokensOption = Annotated[
-    str | None, _option("--tokens", TEXTS_IN, "NAME", f"How texts are cut: {', '.join(TOKENS)}. Default: characters.")
+    str | None,
+    option(
+        "--tokens", metavar="NAME", help=f"How texts are cut: {', '.join(TOKENS)}. Default: characters.", panel=TEXTS_IN
+    ),
 ]
 LengthOption = Annotated[
     int | None,
-    _option("--length", TEXTS_OUT, "N", f"Tokens to write, after the prompt if any. Default: {DEFAULT_LENGTH}."),
+    option(
+        "--length",
+        metavar="N",
+        help=f"Tokens to write, after the prompt if any. Default: {DEFAULT_LENGTH}.",
+        panel=TEXTS_OUT,
+    ),
 ]
 AfterOption = Annotated[
     str | None,
-    _option(
+    option(
         "--after",
-        TEXTS_OUT,
-        "TEXT",
-        "What stands before every text and is no part of it. Default: a blank line, or else a line end, if the corpus "
-        "has one and neither --prompt nor --infill is given; '': nothing.",
+        metavar="TEXT",
+        help="What stands before every text and is no part of it. Default: a blank line, or else a line end, if the "
+        "corpus has one and neither --prompt nor --infill is given; '': nothing.",
+        panel=TEXTS_OUT,
     ),
 ]
-PromptOption = Annotated[str | None, _option("--prompt", TEXTS_OUT, "TEXT", "What every text begins with.")]
+PromptOption = Annotated[
+    str | None, option("--prompt", metavar="TEXT", help="What every text begins with.", panel=TEXTS_OUT)
+]
 InfillOption = Annotated[
     str | None,
-    _option(
+    option(
         "--infill",
-        TEXTS_OUT,
-        "TEXT",
-        "Text with gaps to fill, so many tokens each: 'To be, \\[40] that is \\[20]'. Write \\[\\[ for a bracket.",
+        metavar="TEXT",
+        help="Text with gaps to fill, so many tokens each: 'To be, \\[40] that is \\[20]'. Write \\[\\[ for a bracket.",
+        panel=TEXTS_OUT,
     ),
 ]
 NoiseOption = Annotated[
-    str | None, _option("--noise", TEXT_MACHINE, "NAME", f"One of {', '.join(NOISES)}. Default: hybrid.")
+    str | None,
+    option("--noise", metavar="NAME", help=f"One of {', '.join(NOISES)}. Default: hybrid.", panel=TEXT_MACHINE),
 ]
 RadiusOption = Annotated[
     str | None,
-    _option(
+    option(
         "--radius",
-        TEXT_MACHINE,
-        "auto|N|M..N",
-        "How many tokens on each side a token depends on; 16..6: from 16 to 6 as a text becomes clear. Default: auto.",
+        metavar="auto|N|M..N",
+        help="How many tokens on each side a token depends on; 16..6: from 16 to 6 as a text becomes clear. "
+        "Default: auto.",
+        panel=TEXT_MACHINE,
     ),
 ]
 SimilarOption = Annotated[
     str | None,
-    _option(
+    option(
         "--similar",
-        TEXT_MACHINE,
-        "NAME|FILE",
-        f"For structured noise, tokens that turn into each other: {', '.join(SIMILAR)} (amino acids), or a .csv table "
-        "of rates, tokens in its first row and column. Default: contexts.",
+        metavar="NAME|FILE",
+        help=f"For structured noise, tokens that turn into each other: {', '.join(SIMILAR)} (amino acids), or a .csv "
+        "table of rates, tokens in its first row and column. Default: contexts.",
+        panel=TEXT_MACHINE,
     ),
 ]
 JumpOption = Annotated[
     float | None,
-    _option("--jump", TEXT_MACHINE, "U", f"For structured noise, share of jumps to any token. Default: {_JUMP:g}."),
+    option(
+        "--jump",
+        metavar="U",
+        help=f"For structured noise, share of jumps to any token. Default: {_JUMP:g}.",
+        panel=TEXT_MACHINE,
+    ),
 ]
-SettingsOption = Annotated[
-    str | None, _option("--settings", TEXT_MACHINE, "FILE", "Settings of the machine, a .json file from calibrate.")
-]
+SettingsOption = Annotated[str | None, text_settings_option(TEXT_MACHINE)]
 OrderOption = Annotated[
     str | None,
-    _option("--order", WRITING, "NAME", f"Which token comes when: {', '.join(ORDERS)}. Default: left-to-right."),
+    option(
+        "--order",
+        metavar="NAME",
+        help=f"Which token comes when: {', '.join(ORDERS)}. Default: left-to-right.",
+        panel=WRITING,
+    ),
 ]
 BlockOption = Annotated[
     int | None,
-    _option("--block", WRITING, "N", "Write blocks of N tokens, from the left. Default: no blocks.", min=1),
+    option(
+        "--block",
+        metavar="N",
+        min=1,
+        help="Write blocks of N tokens, from the left. Default: no blocks.",
+        panel=WRITING,
+    ),
 ]
 GammaOption = Annotated[
-    float | None, _option("--gamma", WRITING, "BITS", "For entropy-bounded: the bound. Default: 0.1.")
+    float | None, option("--gamma", metavar="BITS", help="For entropy-bounded: the bound. Default: 0.1.", panel=WRITING)
 ]
 ThresholdOption = Annotated[
-    float | None, _option("--threshold", WRITING, "P", "For threshold: the least probability. Default: 0.9.")
+    float | None,
+    option("--threshold", metavar="P", help="For threshold: the least probability. Default: 0.9.", panel=WRITING),
 ]
 TemperatureOption = Annotated[
-    float | None, _option("--temperature", DRAWING, "T", "Below 1: likely tokens more often; 0: always. Default: 1.")
+    float | None,
+    option(
+        "--temperature", metavar="T", help="Below 1: likely tokens more often; 0: always. Default: 1.", panel=DRAWING
+    ),
 ]
-TopKOption = Annotated[int | None, _option("--top-k", DRAWING, "K", "Only the K likeliest tokens.")]
+TopKOption = Annotated[int | None, option("--top-k", metavar="K", help="Only the K likeliest tokens.", panel=DRAWING)]
 TopPOption = Annotated[
     float | None,
-    _option(
+    option(
         "--top-p",
-        DRAWING,
-        "P",
-        f"Only the likeliest with a sum of P. Default: {DEFAULT_TOP_P:g}; 1 with uniform noise, or with another option "
-        "of this panel.",
+        metavar="P",
+        help=f"Only the likeliest with a sum of P. Default: {DEFAULT_TOP_P:g}; 1 with uniform noise, or with another "
+        "option of this panel.",
+        panel=DRAWING,
     ),
 ]
 MinPOption = Annotated[
-    float | None, _option("--min-p", DRAWING, "P", "Only those of at least P times the largest probability.")
+    float | None,
+    option("--min-p", metavar="P", help="Only those of at least P times the largest probability.", panel=DRAWING),
 ]
 TypicalOption = Annotated[
-    float | None, _option("--typical", DRAWING, "P", "Only those nearest to the entropy, with a sum of P.")
+    float | None,
+    option("--typical", metavar="P", help="Only those nearest to the entropy, with a sum of P.", panel=DRAWING),
 ]
 TopHOption = Annotated[
-    float | None, _option("--top-h", DRAWING, "A", "Only the likeliest with at most A times the entropy, as stated.")
+    float | None,
+    option(
+        "--top-h", metavar="A", help="Only the likeliest with at most A times the entropy, as stated.", panel=DRAWING
+    ),
 ]
 TopHReleasedOption = Annotated[
-    float | None, _option("--top-h-released", DRAWING, "A", "The same as the published code of that paper does it.")
+    float | None,
+    option(
+        "--top-h-released", metavar="A", help="The same as the published code of that paper does it.", panel=DRAWING
+    ),
 ]
 
 TEXT_SCHEDULES = ", ".join(KEPT)

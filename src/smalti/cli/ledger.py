@@ -34,12 +34,11 @@ def _top(context: typer.Context) -> None:
 def show(
     item: Annotated[
         list[str] | None,
-        typer.Option(
+        opt.option(
             "--item",
             metavar="ITEM",
             help="Only samples that owe something to this item: its content id, the first 8 or more digits of it, or "
             "its exact name. May be given several times.",
-            show_default=False,
         ),
     ] = None,
     place: opt.LedgerOption = None,
@@ -66,9 +65,7 @@ def remove(
             show_default=False,
         ),
     ],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would go, and change nothing.", show_default=False)
-    ] = False,
+    dry_run: Annotated[bool, opt.dry_run_option()] = False,
     place: opt.LedgerOption = None,
     as_json: opt.JsonOption = False,
 ) -> None:

@@ -28,9 +28,38 @@ MOST_SEEDS = 100_000
 """Most seeds of one run: a trace holds all steps of all of them."""
 
 
-def option(*names: str, help: str, panel: str, metavar: str | None = None, **limits: Any) -> Any:
+def option(*names: str, help: str, panel: str | None = None, metavar: str | None = None, **limits: Any) -> Any:
     """An option whose default, if it has one, its help tells."""
     return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, show_default=False, **limits)
+
+
+def schedule_option(panel: str) -> Any:
+    """The option for a noise schedule of pictures."""
+    return typer.Option(
+        "--schedule", metavar="NAME", help=f"Noise schedule: {', '.join(SCHEDULES)}.", rich_help_panel=panel
+    )
+
+
+def device_option(panel: str) -> Any:
+    """The option for where PyTorch computes."""
+    return typer.Option("--device", metavar="NAME", help="cpu, cuda, or cuda:1 and so on.", rich_help_panel=panel)
+
+
+def token_seed_option(panel: str) -> Any:
+    """The option for the seed of the tokens that are looked at."""
+    return typer.Option("--seed", metavar="N", min=0, help="Of tokens and masks.", rich_help_panel=panel)
+
+
+def text_settings_option(panel: str) -> Any:
+    """The option for what `smalti calibrate` found for texts."""
+    return option(
+        "--settings", metavar="FILE", help="Settings of the machine, a .json file from calibrate.", panel=panel
+    )
+
+
+def dry_run_option(panel: str | None = None) -> Any:
+    """The option for a command that takes something out."""
+    return option("--dry-run", help="Show what would go, and change nothing.", panel=panel)
 
 
 SourceArgument = Annotated[
@@ -87,12 +116,7 @@ MachineOption = Annotated[
     str,
     typer.Option("--machine", metavar="NAME", help=f"One of {', '.join(MACHINES)}.", rich_help_panel=MACHINE),
 ]
-ScheduleOption = Annotated[
-    str,
-    typer.Option(
-        "--schedule", metavar="NAME", help=f"Noise schedule: {', '.join(SCHEDULES)}.", rich_help_panel=MACHINE
-    ),
-]
+ScheduleOption = Annotated[str, schedule_option(MACHINE)]
 ThreadsOption = Annotated[
     int | None,
     option(
@@ -113,15 +137,7 @@ TextTokensOption = Annotated[
         panel=MACHINE,
     ),
 ]
-TextSettingsOption = Annotated[
-    Path | None,
-    option(
-        "--settings",
-        metavar="FILE",
-        help="Settings of the machine, a .json file from calibrate.",
-        panel=MACHINE,
-    ),
-]
+TextSettingsOption = Annotated[Path | None, text_settings_option(MACHINE)]
 JsonOption = Annotated[
     bool,
     option("--json", help="Print one JSON object instead of text.", panel=RUNNING),

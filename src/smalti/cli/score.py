@@ -39,8 +39,10 @@ def score(
     ],
     corpus: Annotated[
         str,
-        typer.Option(
-            "--corpus", metavar="SOURCE", help="The texts it is judged by; the same kinds.", show_default=False
+        opt.option(
+            "--corpus",
+            metavar="SOURCE",
+            help="The texts it is judged by; the same kinds.",
         ),
     ],
     tokens: opt.TextTokensOption = None,
@@ -57,10 +59,7 @@ def score(
             rich_help_panel=opt.RUNNING,
         ),
     ] = str(_SAMPLES),
-    seed: Annotated[
-        int,
-        typer.Option("--seed", metavar="N", min=0, help="Of tokens and masks.", rich_help_panel=opt.RUNNING),
-    ] = 0,
+    seed: Annotated[int, opt.token_seed_option(opt.RUNNING)] = 0,
     leave_out: Annotated[
         bool,
         opt.option(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from smalti.cli.imported import imported
 from smalti.corpus.decode import shown
 from smalti.errors import InputError, UsageError
 from smalti.temperature.callables import CallableSystem
@@ -199,7 +200,8 @@ def _system_of(order: Order, setup: Setup | None) -> System:
         raise UsageError("this measurement is of a callable: name it again by --callable MODULE:NAME")
     if order.callable_ is not None:
         limit = (order.max_tokens or MAX_TOKENS) if setup is None else setup.dialect.max_tokens
-        return CallableSystem(_imported(order.callable_), max_tokens=limit, name=order.callable_)
+        function = imported(order.callable_, option="--callable", example="mymodel:answer")
+        return CallableSystem(function, max_tokens=limit, name=order.callable_)
     if setup is not None:
         return _endpoint(order, setup.system["endpoint"], setup.system["model"], setup.dialect)
     dialect = Dialect(
@@ -282,36 +284,6 @@ def _check_same(order: Order, setup: Setup) -> None:
             f"'{shown(order.out)}' holds a measurement with other settings ({', '.join(changed)}): choose another "
             "folder, or leave these options out"
         )
-
-
-def _imported(text: str) -> Any:
-    """The callable that `MODULE:NAME` names; modules in the current folder count.
-
-    Raises:
-        InputError: it cannot be imported, or there is no such thing in it.
-        UsageError: the name has another form.
-    """
-    import importlib
-    import sys
-
-    module, colon, name = text.partition(":")
-    if not colon or not module or not name:
-        raise UsageError(f"--callable {text!r} has no meaning: write MODULE:NAME, such as mymodel:answer")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # a module may raise anything while it is imported
-        what = ": ".join(filter(None, (type(error).__name__, str(error))))
-        raise InputError(
-            f"--callable {text!r} cannot be had ({what}): see that it can be imported from here"
-        ) from error
-    if not callable(found):
-        raise InputError(f"--callable {text!r} names something that cannot be called: name a function")
-    return found
 
 
 def learned(work: Work) -> Work:
