@@ -232,6 +232,8 @@ def test_what_a_size_blend_refuses(few_digits: ImageCorpus) -> None:
         SizeBlend(few_digits, [4], shares(1.0))
     with pytest.raises(UsageError, match=r"of 1 patch sizes have the shape \(levels, 1, 1\), not \(1, 1, 2\)"):
         SizeBlend(few_digits, [3], shares(0.5, 0.5))
+    with pytest.raises(UsageError, match=r"not \(0, 1, 1\)"):
+        SizeBlend(few_digits, [3], Shares((), (), np.zeros((0, 1, 1))))
     for wrong in ((-0.5, 1.5), (0.5, 0.25), (float("nan"), 1.0)):
         with pytest.raises(UsageError, match="not negative and add up to 1"):
             SizeBlend(few_digits, [3, 5], shares(*wrong))

@@ -1,7 +1,7 @@
 """Denoisers to compare machines with: linear ones, published siblings, and blends that err less than the linear ones.
 
 They are called like machines and can be sampled like them, but give no receipts: their estimates, except those of
-`SizeBlend`, are not made of single corpus pixels with weights.
+`SharedItems` and `SizeBlend`, are not made of single corpus pixels with weights.
 """
 
 from smalti.denoisers.blend import Blend, Shares, fit_blend
@@ -13,6 +13,7 @@ from smalti.denoisers.nearest import Nearest
 from smalti.denoisers.patch_composite import PatchComposite
 from smalti.denoisers.patch_mixture import PatchMixture
 from smalti.denoisers.patch_wiener import PatchWiener
+from smalti.denoisers.shared_items import Recall, SharedItems
 from smalti.denoisers.size_blend import SizeBlend, fit_size_blend
 from smalti.denoisers.wiener import Spectrum, Wiener
 
@@ -25,6 +26,8 @@ __all__ = [
     "PatchComposite",
     "PatchMixture",
     "PatchWiener",
+    "Recall",
+    "SharedItems",
     "Shares",
     "SizeBlend",
     "Spectrum",

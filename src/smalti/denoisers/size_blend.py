@@ -87,7 +87,7 @@ class SizeBlend(ClosedForm):
         if not self.sizes or list(self.sizes) != sorted(set(self.sizes)):
             raise UsageError(f"the patch sizes of a size blend ascend, and there is at least one; not {self.sizes}")
         expected = (len(shares.levels), 1, len(self.sizes))
-        if shares.values.shape != expected or shares.edges:
+        if shares.values.shape != expected or shares.edges or not shares.levels:
             raise UsageError(
                 f"the shares of {len(self.sizes)} patch sizes have the shape (levels, 1, {len(self.sizes)}), "
                 f"not {shares.values.shape}"
@@ -173,7 +173,6 @@ def fit_size_blend(
 
     Raises:
         UsageError: no level, a machine without windows, sizes it cannot have, or fewer than two different pictures.
-        InputError: pictures so small or few that a place has no source once an item is left out.
     """
     at = tuple(levels)
     if not at:

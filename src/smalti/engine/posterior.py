@@ -153,7 +153,7 @@ def finish(
     totals = sums.totals()
     weight = totals[..., 0]
     above = log2(weight)
-    s = query.level.noise * STATE_UNITS
+    s = query.level.noise * query.width * STATE_UNITS
     log_weight = above + float(SLICE_BITS) * (sums.place - 2).astype(np.float64)
     evidence = LN2 * log_weight - window_energy(query) / (2.0 * s * s)
     entropy = None

@@ -12,6 +12,7 @@ score units. The two roundings move a base-2 logit by at most half a unit of E, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -50,6 +51,8 @@ class Query:
         admission: for these sizes.
         level: the noise level of all states.
         exclusions: one for each state, or empty for none.
+        width: width of the kernel in units of the noise. With 1 weights are those of a posterior; with more, farther
+            sources weigh more.
     """
 
     images: NDArray[np.uint8]
@@ -57,6 +60,7 @@ class Query:
     admission: Admission
     level: Level
     exclusions: Sequence[Exclusion] = field(default=())
+    width: float = 1.0
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or not self.images.flags.c_contiguous:
@@ -76,6 +80,8 @@ class Query:
                 "a machine needs a level with some signal (above 0, at most 1) and some noise (above 0), "
                 f"not signal {self.level.signal:g} and noise {self.level.noise:g}"
             )
+        if not 0 < self.width < math.inf:
+            raise UsageError(f"the width of a kernel is a number above 0, in units of the noise, not {self.width}")
         if self.exclusions and len(self.exclusions) != len(self.states):
             raise UsageError("give one exclusion for each state, or none")
         if self.admission.whole != "no" and any(e.radius for e in self.exclusions):
@@ -90,20 +96,21 @@ class Query:
     @property
     def span(self) -> int:
         """Score units in a place, worth 15 bits of weight."""
-        return span_of(self.level)
+        return span_of(self.level, self.width)
 
     def exclusion(self, state: int) -> Exclusion:
         """The exclusion of one state."""
         return self.exclusions[state] if self.exclusions else Exclusion()
 
 
-def span_of(level: Level) -> int:
-    """Score units in a place, worth 15 bits of weight: 15 s^2 4080 255 ln 2 / a, rounded. Tier: bitwise.
+def span_of(level: Level, width: float = 1.0) -> int:
+    """Score units in a place, worth 15 bits of weight: 15 s^2 4080 255 ln 2 / a, rounded, with s the noise times the
+    width of the kernel. Tier: bitwise.
 
     Raises:
         UsageError: if the level is beyond what the state grid can tell apart.
     """
-    a, s = level.signal, level.noise
+    a, s = level.signal, level.noise * width
     span = 15.0 * LN2 * STATE_UNITS * PIXEL_UNIT * s * s / a
     if not 15.5 < span < 2.0**61:
         raise UsageError(
