@@ -36,7 +36,7 @@ bench: .venv/.smalti ## measure the engine against plain matrix products, and ti
 	.venv/bin/python bench/receipts.py
 	.venv/bin/python bench/text.py
 
-studies: .venv/.smalti ## run the studies whose results the documentation shows (minutes)
+studies: .venv/.torch ## run the studies whose results the documentation shows, with PyTorch (hours; a stopped one goes on)
 	.venv/bin/python bench/studies/consistency.py
 	.venv/bin/python bench/studies/attribution.py
 	.venv/bin/python bench/studies/novelty.py
@@ -46,6 +46,8 @@ studies: .venv/.smalti ## run the studies whose results the documentation shows 
 	.venv/bin/python bench/studies/creativity.py
 	.venv/bin/python bench/studies/image_temperature.py
 	.venv/bin/python bench/studies/denoising.py
+	.venv/bin/python bench/studies/prediction.py
+	.venv/bin/python bench/studies/measures.py
 	.venv/bin/python bench/studies/temperature_coverage.py
 
 docs: .venv/.docs ## build the documentation in docs/_build/html
@@ -96,6 +98,10 @@ venv: FORCE ## make the empty virtual environment
 # The name without a path takes the copy just installed, and adds what its extra needs.
 .venv/.dev: .venv/.smalti
 	$(pip_install) 'smalti[dev]'
+	@touch $@
+
+.venv/.torch: .venv/.smalti
+	$(pip_install) 'smalti[torch]'
 	@touch $@
 
 .venv/.docs: .venv/.smalti
