@@ -248,6 +248,29 @@ def test_pictures_of_one_colour_have_no_r_and_are_counted(source: Path, out: Pat
     assert "nearer to the network" not in done.out
 
 
+@pytest.mark.parametrize(("value", "odd"), [(1.06, True), (-1.5, True), (1.04, False)])
+def test_a_network_that_leaves_the_range_of_pictures_is_told(
+    value: float, odd: bool, source: Path, out: Path, module: SimpleNamespace
+) -> None:
+    def predict(x: NDArray[np.float32], _: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = np.clip(x, -1, 1)
+        found[..., :1] = value  # a column of eight
+        return found
+
+    module.predict = predict
+    done = predicted(source, out, "their_network:predict", "--predicts", "clean", *PLAIN)
+    assert done.code == 0, done.err
+    note = (
+        "12.5 % of the numbers in the network's pictures lie more than 0.05 outside of [-1, 1], black to white; r "
+        "hides how far, and mse in prediction.json does not: it may need more training"
+    )
+    assert (f"note: {note}\n" in done.err) == odd
+    record = json.loads((out / "prediction.json").read_bytes())
+    assert (note in record["notes"]) == odd
+    share = 0.125 if odd else 0.0
+    assert record["range"] == [{"network_steps": count, "outside": share} for count in (4, 7)]
+
+
 def test_seeds_that_sizes_were_fitted_with_are_named(source: Path, out: Path) -> None:
     done = predicted(source, out, "smalti.denoisers:Wiener", *SHORT, "--fit-seeds", "3-5", "--scales", "network")
     assert done.code == 0
@@ -482,7 +505,8 @@ def test_a_network_in_a_file(source: Path, out: Path, tmp_path: Path) -> None:
     path = trained(source, tmp_path / "m.safetensors")
     done = predicted(source, out, str(path), *PLAIN, "--threads", 1)
     assert done.code == 0, done.err
-    assert "note" not in done.err
+    assert done.err.count("note:") == 1  # a network of so few steps leaves the range of pictures
+    assert "it may need more training" in done.err
     record = json.loads((out / "prediction.json").read_bytes())
     assert record["network"]["kind"] == "smalti"
     assert record["network"]["training"]["steps"] == 2

@@ -22,6 +22,26 @@ def labelled(folder: Path) -> Path:
     return folder
 
 
+def test_texts_are_refused(tmp_path: Path) -> None:
+    text = tmp_path / "a.txt"
+    text.write_text("to be or not to be")
+    for name in (text, "python-manual"):
+        found = smalti("train", name, "-o", tmp_path / "m.safetensors", "--steps", 1)
+        assert (found.code, found.failure) == (
+            1,
+            f"'{name}' holds texts, and networks here draw pictures: give pictures",
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "measure"])
+def test_the_help_of_commands_with_networks_offers_no_texts(command: str) -> None:
+    told = smalti(command, "--help").out
+    assert "digits, photo" in " ".join(told.split())
+    assert "Texts" not in told
+    assert "python-manual" not in told
+
+
 # With PyTorch
 
 
@@ -123,7 +143,15 @@ def test_a_stopped_training_keeps_what_it_did(
     ("words", "code", "sentence"),
     [
         ((), 2, "say how long to train: either --steps N or --epochs N"),
-        (("--steps", 1, "--epochs", 1), 2, "say how long to train: either --steps N or --epochs N"),
+        (("--steps", 1, "--epochs", 1), 2, "--steps and --epochs both say how long to train: give only one of the two"),
+        (
+            *(("--steps", 10**9 + 1), 2),
+            "a training has 1,000,000,000 steps at most, but 1,000,000,001 were asked for: ask for fewer",
+        ),
+        (
+            *(("--epochs", 2 * 10**9), 2),
+            "a training has 1,000,000,000 steps at most, but 2,000,000,000 were asked for: ask for fewer",
+        ),
         (("--steps", 1, "--net", "vgg"), 2, "--net 'vgg' has no meaning: choose one of resnet, unet, unet-attention"),
         (("--steps", 1, "--padding", "mirror"), 2, "--padding 'mirror' has no meaning: choose one of zeros, circular"),
         (("--steps", 1, "--conditional"), 2, "--conditional needs labels, and '{source}' has none: leave it out"),

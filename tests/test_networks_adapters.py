@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -174,7 +175,9 @@ def test_published_checkpoints_of_another_form_are_refused(tmp_path: Path) -> No
     path = tmp_path / "a.pt"
     weights = made(small(labels=("a", "b"))).float().state_dict()
     torch.save(weights, path)
-    with pytest.raises(UsageError, match="does not say how its network pads pictures: give padding"):
+    with pytest.raises(
+        UsageError, match=r"does not say how its network pads pictures: say it \(--padding zeros or circular\)"
+    ):
         open_published(path)
     with pytest.raises(UsageError, match="has 2 classes, and 3 labels were given"):
         open_published(path, padding="zeros", labels=("a", "b", "c"))
@@ -191,8 +194,12 @@ def test_published_checkpoints_of_another_form_are_refused(tmp_path: Path) -> No
     with pytest.raises(InputError, match=r"up_projection\.bias hold numbers that are not finite"):
         open_published(path, padding="zeros")
     torch.save({"a": torch.zeros(3)}, path)
-    with pytest.raises(InputError, match="no network in the layout of the paper's code"):
-        open_published(path, padding="zeros")
+    for padding in (None, "zeros"):
+        with pytest.raises(InputError, match="no network in the layout of the paper's code"):
+            open_published(path, padding=padding)
+    torch.save({"up_projection.weight": torch.zeros(16, 1, 3, 3), "head.weight": torch.zeros(3)}, path)
+    with pytest.raises(InputError, match=r"in the layout of the paper's code \(The layers are"):
+        open_published(path)
 
 
 # EDM
@@ -318,10 +325,41 @@ def test_a_network_that_learns_the_variance_too_is_asked_for_the_noise(unet: Any
         open_diffusers(folder)
 
 
+def pipeline_settings(folder: Path, **unet: Any) -> Path:
+    """A pipeline's folder without weights."""
+    for name, content in (
+        ("unet/config.json", {"_class_name": "UNet2DModel", **unet}),
+        ("scheduler/scheduler_config.json", {"_class_name": "DDPMScheduler", "beta_schedule": "linear"}),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(content))
+    return folder
+
+
+def test_folders_are_looked_at_before_any_library_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("torch", "diffusers"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(
+        InputError,
+        match=r"is taken for a pipeline of diffusers, and holds no scheduler/scheduler_config\.json:",
+    ):
+        open_diffusers(tmp_path)
+    folder = pipeline_settings(tmp_path / "a", in_channels=1)
+    colour = ImageCorpus.from_arrays(np.zeros((2, 8, 8, 3), np.uint8))
+    with pytest.raises(UsageError, match="draws pictures of 1 channel, and the corpus has 3: give the pictures"):
+        open_diffusers(folder, colour)
+    # UNet2DModel has 3 unless its settings say otherwise.
+    with pytest.raises(UsageError, match="draws pictures of 3 channels, and the corpus has 1: give the pictures"):
+        open_diffusers(pipeline_settings(tmp_path / "b"), tiny_pictures())
+    with pytest.raises(InputError, match="A network needs PyTorch"):
+        open_diffusers(folder, tiny_pictures())
+    (folder / "unet" / "config.json").unlink()
+    with pytest.raises(InputError, match=r"and holds no unet/config\.json: "):
+        open_diffusers(folder)
+
+
 def test_diffusers_folders_that_cannot_be_used_are_refused(unet: Any, tmp_path: Path) -> None:
     diffusers = pytest.importorskip("diffusers")
-    with pytest.raises(InputError, match=r"scheduler_config\.json' cannot be read \(No such file"):
-        open_diffusers(tmp_path)
     folder = saved(tmp_path / "a", unet, diffusers.DDPMScheduler())
     with pytest.raises(UsageError, match="has 3 classes and is asked for one of 0 to 2, not None"):
         open_diffusers(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import smalti
 from smalti import BorderAware, Ideal, ImageCorpus, Scales
 from smalti.denoisers import Wiener
 from smalti.networks import predict
-from smalti.networks.predicted import Case, draw
+from smalti.networks.predicted import Case, curves, draw
 from smalti.networks.predicted.figure import key, new_figure, styles
 from smalti.networks.predicted.names import brief
 
@@ -37,6 +38,30 @@ def test_any_names_can_be_drawn(steps: int, few_digits: ImageCorpus) -> None:
         with Image.open(io.BytesIO(content)) as picture:
             assert max(picture.size) < 2500
             assert len(np.unique(np.asarray(picture.convert("L")))) > 10
+
+
+@pytest.mark.parametrize(("middle", "top"), [(9.0, None), (40.0, None), (0.5, None), ((0.1, 1000.0), 4.0)])
+def test_the_axis_of_errors_holds_the_errors_the_right_way_up(
+    middle: float | tuple[float, float], top: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[float, float]] = []
+
+    def png(figure: Any) -> bytes:
+        shown.append(figure.axes[2].get_ylim())
+        return b""
+
+    monkeypatch.setattr(curves, "png", png)
+    values = np.broadcast_to(np.asarray(middle), 2).astype(np.float64)
+    errors = {"a": curves.Curve(values, values * 0.9, values * 1.1)}
+    r = {"a": curves.Curve(*np.full((3, 2), 0.5))}
+    curves.over_time(r, r, errors, times=[1.0, 0.5], styles=styles(["a"], baseline="a"), title="")
+    [(low, high)] = shown
+    assert low < high
+    if top is None:
+        assert low <= values.min() * 0.9
+        assert values.max() * 1.1 <= high
+    else:
+        assert high == top
 
 
 def test_twelve_predictors_differ() -> None:

@@ -14,12 +14,9 @@ from smalti.cli.explain_files import Place, check_free, check_one, check_place, 
 from smalti.cli.explain_forms import form_of_network
 from smalti.cli.networks import NETWORK, OpenedNetwork, check_answers, fit_note, network_threads, open_network
 from smalti.cli.scales import ScalesFound, find_scales, read_scales
-from smalti.cli.sources import Source, check_outside, named, open_source
+from smalti.cli.sources import Source, check_outside, check_pictures, named, open_source
 from smalti.cli.terminal import counted, progress, tell_notes
 from smalti.corpus import ImageCorpus
-from smalti.corpus.decode import shown
-from smalti.corpus.sources import kind_of
-from smalti.errors import InputError
 from smalti.machines import Machine
 from smalti.networks.fitted_scales import fit_scales
 from smalti.noise import SCHEDULES, Schedule
@@ -150,8 +147,7 @@ def open_all(order: NetworkOrder) -> Ready:
     check_one(place, seeds)
     if place.what == "folder" and place.path is not None:
         check_outside(place.path, order.source)
-    if kind_of(order.source) == "texts":
-        raise InputError(f"'{shown(Path(order.source))}' holds texts, and networks here draw pictures: give pictures")
+    check_pictures(order.source)
     source = open_source(order.source, size=opt.read_size(order.size, option="--size"))
     corpus, label = source.corpus, opt.read_label(order.label)
     tell_notes(source.notes)

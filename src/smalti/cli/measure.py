@@ -26,11 +26,10 @@ from smalti.cli.networks import (
     network_threads,
     open_network,
 )
-from smalti.cli.sources import Source, check_new, named, open_source
+from smalti.cli.sources import Source, check_new, check_pictures, open_source
 from smalti.cli.terminal import columns, counted, progress, say, say_json, tell_notes, took
 from smalti.corpus.decode import shown
-from smalti.corpus.sources import kind_of
-from smalti.errors import InputError, UsageError
+from smalti.errors import UsageError
 from smalti.noise import SCHEDULES
 from smalti.noise import schedule as named_schedule
 from smalti.progress import Progress
@@ -49,7 +48,7 @@ _SHOWN = 5
 
 def measure(
     context: typer.Context,
-    source: opt.SourceArgument,
+    source: opt.PicturesArgument,
     out: Annotated[
         Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the results.", show_default=False)
     ],
@@ -129,8 +128,7 @@ def measure(
         raise UsageError("say which network is to be measured: --network MODEL")
     if at not in (_TRAJECTORY, _ITEMS):
         raise UsageError(f"--at {at!r} has no meaning: choose {_TRAJECTORY} or {_ITEMS}")
-    if kind_of(named(source)) == "texts":
-        raise InputError(f"'{shown(Path(source))}' holds texts, and networks here draw pictures: give pictures")
+    check_pictures(source)
     names = tuple(dict.fromkeys(part.strip() for part in predictors.split(",") if part.strip()))
     chosen = opt.read_seeds(seeds)
     check_new(out, source)

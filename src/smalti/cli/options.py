@@ -71,6 +71,15 @@ SourceArgument = Annotated[
         show_default=False,
     ),
 ]
+PicturesArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="Pictures: a folder (its sub-folders are labels), one picture, an .npz file, or a corpus store of "
+        "pictures. Or built in: digits, photo.",
+        show_default=False,
+    ),
+]
 SizeOption = Annotated[
     str | None,
     option(

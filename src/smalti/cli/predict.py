@@ -37,7 +37,7 @@ _OTHERS = ",".join(name for name in DEFAULT_PREDICTORS if name.partition(":")[0]
 
 def predict(
     context: typer.Context,
-    source: opt.SourceArgument,
+    source: opt.PicturesArgument,
     out: Annotated[
         Path,
         typer.Option("-o", "--out", metavar="OUT", help="Folder for the results.", show_default=False),

@@ -14,13 +14,11 @@ from typing import Any
 from smalti.cli import options as opt
 from smalti.cli.networks import OpenedNetwork, check_answers, fit_note, network_threads, open_network
 from smalti.cli.predict_files import PIECES, begun, check_folder, write_results
-from smalti.cli.predict_words import undefined
+from smalti.cli.predict_words import out_of_range, undefined
 from smalti.cli.scales import read_calibration
-from smalti.cli.sources import Source, named, open_source
+from smalti.cli.sources import Source, check_pictures, open_source
 from smalti.cli.terminal import tell_notes
-from smalti.corpus.decode import shown
-from smalti.corpus.sources import kind_of
-from smalti.errors import InputError, UsageError
+from smalti.errors import UsageError
 from smalti.networks import named_predictors, predict
 from smalti.networks.named import parsed_name
 from smalti.networks.predicted import Case, prediction_record
@@ -88,8 +86,7 @@ def carry_out(order: Order, *, progress: Progress) -> Predicted:
     Raises:
         InputError, UsageError: what was asked for cannot be done.
     """
-    if kind_of(named(order.source)) == "texts":
-        raise InputError(f"'{shown(Path(order.source))}' holds texts, and networks here draw pictures: give pictures")
+    check_pictures(order.source)
     names = names_of(order)
     seeds = checked_seeds(order.seeds)
     check_folder(order.out, order.source, resume=order.resume)
@@ -241,7 +238,7 @@ def _work(
         )
         machines = names[: names.index(BASELINE)] or (BASELINE,)
         case = Case(found, network.machine.name, machines, BASELINE)
-        odd = undefined(case)
+        odd = [*out_of_range(case), *undefined(case)]
         tell_notes(odd)
         record = {
             "format": _FORMAT,

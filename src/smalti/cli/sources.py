@@ -8,7 +8,7 @@ from pathlib import Path
 from smalti.corpus import ImageCorpus, open_images
 from smalti.corpus.decode import shown
 from smalti.corpus.pixels import shown_size
-from smalti.corpus.sources import place_of
+from smalti.corpus.sources import kind_of, place_of
 from smalti.errors import InputError, UsageError
 from smalti.sampling.files import check_creatable
 
@@ -63,6 +63,17 @@ def named(source: str) -> str:
             "the source has an empty name: give a folder, a picture, a text file, a corpus store, or a built-in name"
         )
     return source
+
+
+def check_pictures(source: str) -> None:
+    """Refuses texts, for commands with networks.
+
+    Raises:
+        InputError: the source holds texts, or there is nothing of that name.
+        UsageError: nothing was given.
+    """
+    if kind_of(named(source)) == "texts":
+        raise InputError(f"'{shown(Path(source))}' holds texts, and networks here draw pictures: give pictures")
 
 
 def check_outside(out: Path, source: str) -> None:

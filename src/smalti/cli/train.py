@@ -12,7 +12,7 @@ import typer
 from smalti.cli import options as opt
 from smalti.cli.failures import StoppedError
 from smalti.cli.signals import asked_to_stop
-from smalti.cli.sources import named, open_source
+from smalti.cli.sources import check_pictures, open_source
 from smalti.cli.terminal import columns, counted, progress, say, say_json, tell_notes, took
 from smalti.corpus.decode import shown
 from smalti.errors import InputError, UsageError
@@ -22,7 +22,7 @@ NETWORK, TRAINING = "Network", "Training"
 
 
 def train(
-    source: opt.SourceArgument,
+    source: opt.PicturesArgument,
     out: Annotated[
         Path,
         opt.option(
@@ -136,13 +136,16 @@ def train(
     from smalti.networks import train as train_network
     from smalti.networks.backend import threads_of_torch, usable_device
 
+    check_pictures(source)
     usable_device(device)
     chosen: Any = _one_of("--net", net, get_args(Net))
     around: Any = _one_of("--padding", padding, get_args(Padding))
     plot = _checked_places(out, resume=resume)
-    if (steps is None) == (epochs is None):
+    if steps is not None and epochs is not None:
+        raise UsageError("--steps and --epochs both say how long to train: give only one of the two")
+    if steps is None and epochs is None:
         raise UsageError("say how long to train: either --steps N or --epochs N")
-    opened = open_source(named(source), size=opt.read_size(size, option="--size"))
+    opened = open_source(source, size=opt.read_size(size, option="--size"))
     tell_notes(opened.notes)
     corpus = opened.corpus
     label = opt.read_label(label)

@@ -26,6 +26,7 @@ from smalti.sampling.ddim import DenoiserCorpus
 __all__ = ["edm_machine", "open_diffusers", "open_published"]
 
 _PREDICTS: dict[str, Predicts] = {"epsilon": "noise", "sample": "clean", "v_prediction": "v"}
+_CHANNELS = 3  # of a UNet2DModel whose settings do not say
 
 
 def open_published(
@@ -64,28 +65,27 @@ def open_published(
         if array.dtype.kind == "f"
     }
     said = read.paddings
-    if padding is None and len(said) != 1:
-        raise UsageError(f"{path} does not say how its network pads pictures: give padding, zeros or circular.")
     if padding is not None and said and said != {padding}:
         raise UsageError(f"{path} holds a network with {' and '.join(sorted(said))} padding, not {padding}.")
-    found: Any = padding or next(iter(said))
+    untold = padding is None and len(said) != 1
+    # Weights are the same for both, so that a file with another network can be refused before the padding is asked for.
+    found: Any = "zeros" if untold else padding or next(iter(said))
+    classes = weights.get("embedding.class_embeddings.weight", ())
+    if labels is not None and len(labels) != len(classes):
+        raise UsageError(f"The network has {len(classes)} classes, and {len(labels)} labels were given.")
     try:
-        config = _published_config(weights, found, labels)
-    except (KeyError, ValueError, IndexError) as error:
-        if isinstance(error, UsageError):
-            raise
+        names = tuple(map(str, range(len(classes)))) if labels is None else labels
+        config = _published_config(weights, found, names)
+    except (KeyError, ValueError, IndexError) as error:  # a UsageError, for a form that no network has, among them
         raise InputError(f"{path} holds no network in the layout of the paper's code ({error}).") from error
-    return Network(config, fitted(config, weights, origin=str(path)).to(where))
+    module = fitted(config, weights, origin=str(path))
+    if untold:
+        raise UsageError(f"{path} does not say how its network pads pictures: say it (--padding zeros or circular).")
+    return Network(config, module.to(where))
 
 
-def _published_config(
-    weights: dict[str, NDArray[Any]], padding: Padding, labels: tuple[str, ...] | None
-) -> NetworkConfig:
+def _published_config(weights: dict[str, NDArray[Any]], padding: Padding, labels: tuple[str, ...]) -> NetworkConfig:
     """The form of a network from the shapes of its weights."""
-    classes = weights.get("embedding.class_embeddings.weight")
-    count = 0 if classes is None else len(classes)
-    if labels is not None and len(labels) != count:
-        raise UsageError(f"The network has {count} classes, and {len(labels)} labels were given.")
     net: Net
     if "up_projection.weight" in weights:
         net, first, blocks = "resnet", weights["up_projection.weight"], "convs."
@@ -98,7 +98,7 @@ def _published_config(
         image_channels=first.shape[1],
         channels=first.shape[0],
         layers=len(places) + (net == "unet"),
-        labels=tuple(map(str, range(count))) if labels is None else labels,
+        labels=labels,
     )
 
 
@@ -130,11 +130,9 @@ def open_diffusers(
             safetensors, do not fit or are not finite, or its scheduler has no training steps or thresholds.
         UsageError: the class is missing or not one of the network's, or there is no such device.
     """
-    where = usable_device(device)
-    diffusers = library("diffusers")
+    # The folder is looked at first: to load the libraries takes long.
     folder = Path(folder)
-    told = _settings(folder / "scheduler" / "scheduler_config.json")
-    settings = _settings(folder / "unet" / "config.json")
+    told, settings = (_settings(folder, name) for name in ("scheduler/scheduler_config.json", "unet/config.json"))
     predicts = _PREDICTS.get(str(told.get("prediction_type", "epsilon")))
     if predicts is None or "beta_schedule" not in told or told.get("thresholding"):
         raise InputError(
@@ -143,6 +141,14 @@ def open_diffusers(
         )
     if settings.get("_class_name") != "UNet2DModel":
         raise InputError(f"'{folder}' holds a {settings.get('_class_name')}, and only a UNet2DModel can be used.")
+    drawn = settings.get("in_channels", _CHANNELS)
+    if corpus is not None and drawn != corpus.channels:
+        raise UsageError(
+            f"The network in '{folder}' draws pictures of {drawn} channel{'' if drawn == 1 else 's'}, and the corpus "
+            f"has {corpus.channels}: give the pictures that it was trained on."
+        )
+    where = usable_device(device)
+    diffusers = library("diffusers")
     try:
         scheduler = diffusers.DDPMScheduler.from_config({**told, "_class_name": "DDPMScheduler"})
         module, loading = diffusers.UNet2DModel.from_pretrained(
@@ -255,7 +261,13 @@ def edm_machine(
     )
 
 
-def _settings(path: Path) -> dict[str, Any]:
+def _settings(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / name
+    if folder.is_dir() and not path.is_file():
+        raise InputError(
+            f"'{folder}' is a folder, which is taken for a pipeline of diffusers, and holds no {name}: give one with "
+            "unet and scheduler in it, or the file of a network."
+        )
     try:
         found = json.loads(path.read_text("utf-8"))
     except OSError as error:

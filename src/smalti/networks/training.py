@@ -38,6 +38,7 @@ from smalti.sampling.files import remove_leftovers
 __all__ = ["Plan", "StoppedTraining", "train"]
 
 _TIMES = 1000
+_MOST_STEPS = 10**9
 _SAVE_EVERY_SECONDS = 120.0
 
 
@@ -67,7 +68,11 @@ class Plan:
     schedule: str = "cosine"
 
     def __post_init__(self) -> None:
-        whole_number(self.steps, "The number of steps is a whole number of at least 1", least=1)
+        steps = whole_number(self.steps, "The number of steps is a whole number of at least 1", least=1)
+        if steps > _MOST_STEPS:
+            raise UsageError(
+                f"A training has {_MOST_STEPS:,} steps at most, but {steps:,} were asked for: ask for fewer."
+            )
         whole_number(self.seed, "A seed is a whole number from 0")
         whole_number(self.batch, "A batch is a whole number of at least 1", least=1)
         if not 0.0 < self.rate < 1.0:

@@ -13,6 +13,10 @@ from smalti.resample import Interval
 __all__ = ["Case", "Comparison"]
 
 
+OUTSIDE = 1.05
+"""From where a number counts as outside of [-1, 1]: a trained network overshoots a little, at black and at white."""
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """A prediction, and which of its predictors it is about.
@@ -48,6 +52,10 @@ class Case:
         """Places of the seeds from best to worst predicted by the first machine; last those without r. (S,)."""
         r = self.prediction.agreement(self.machines[0], self.finest).r
         return np.argsort(-np.where(np.isnan(r), -np.inf, r), kind="stable")
+
+    def outside(self, network_steps: int) -> float:
+        """Share of the numbers in the network's finished pictures that lie more than 0.05 outside of [-1, 1]."""
+        return float((np.abs(self.prediction.network[network_steps].means) > OUTSIDE).mean())
 
     def comparisons(self) -> list[Comparison]:
         """Each machine beside the baseline, and beside the machine with the first patch sizes."""

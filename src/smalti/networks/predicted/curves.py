@@ -62,7 +62,9 @@ def over_time(
     cells[2].set(title="at the network's own states: error of a step", xlabel=_TIME, yscale="log")
     cells[2].set(ylabel="mean squared difference, pixels in [-1, 1]")
     # Two pictures in [-1, 1] differ by 4 at most; a network's estimate from nearly no signal may be anything.
-    cells[2].set_ylim(top=min(4.0, cells[2].get_ylim()[1]))
+    low, high = cells[2].get_ylim()
+    if low < 4.0 < high:
+        cells[2].set_ylim(top=4.0)
     for cell in cells:
         cell.title.set_fontsize("medium")
     key(figure, *cells[0].get_legend_handles_labels())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from smalti.networks.comparison import Agreement
-from smalti.networks.predicted.case import Case
+from smalti.networks.predicted.case import OUTSIDE, Case
 from smalti.networks.predicted.names import parts
 from smalti.resample import LEVEL, Interval
 
@@ -24,13 +24,21 @@ _OWN_WAY = (
     "the same noise, with the same number of steps"
 )
 _SAME_STATE = "estimates of the clean picture at the states of the network, with the same number of steps"
+_RANGE = f"outside: share of the numbers in the network's pictures beyond {OUTSIDE} on either side, black -1 to white 1"
 
 
 def prediction_record(case: Case) -> dict[str, Any]:
     """What was found, as JSON values: for each predictor its agreement with the network, and comparisons."""
     found = case.prediction
     return {
-        "measures": {"all": _MEASURES, "medians": _MEDIANS, "own_way": _OWN_WAY, "same_state": _SAME_STATE},
+        "measures": {
+            "all": _MEASURES,
+            "medians": _MEDIANS,
+            "own_way": _OWN_WAY,
+            "same_state": _SAME_STATE,
+            "range": _RANGE,
+        },
+        "range": [{"network_steps": count, "outside": case.outside(count)} for count in sorted(found.network)],
         "predictors": [_of_predictor(case, name) for name in found.predictors],
         "comparisons": [
             {
