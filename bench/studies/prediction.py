@@ -38,7 +38,7 @@ from smalti.networks import (
 )
 from smalti.networks.kept import safe_name
 from smalti.networks.predicted import Case, draw
-from smalti.networks.predicted.figure import new_figure, png, styles
+from smalti.networks.predicted.figure import Style, new_figure, png, styles
 from smalti.progress import Plain
 from smalti.resample import Interval
 from smalti.sampling.files import write_file
@@ -267,7 +267,9 @@ def summary(data: str, found: Sequence[Found]) -> bytes:
     """The plot of all networks: medians with intervals; and r and loss as training goes on."""
     finished = [one for one in found if one.steps == one.subject.stages[-1]]
     figure = new_figure(13, 4.9)
-    cells: Any = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
+    learning = [one for one in found if len(one.subject.stages) > 1]
+    widths = (1.5, 1, 1) if len(learning) > 1 else (1.5, 1)
+    cells: Any = figure.subplots(1, len(widths), width_ratios=widths)
     labels = ("fitted to the network", "leave-one-out", "ideal")
     style = styles(labels, baseline="ideal")
     for place, one in enumerate(finished):
@@ -287,31 +289,33 @@ def summary(data: str, found: Sequence[Found]) -> bytes:
     cells[0].set(xlabel=f"median r with the network's pictures, {FINEST} steps", ylim=(len(finished) - 0.4, -0.6))
     handles, names = cells[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower left", ncols=4, fontsize="small", frameon=False)
-    stages = [one for one in found if len(one.subject.stages) > 1]
-    for label, place in zip(labels, (0, 1, None), strict=True):
-        points = [one.median(BASELINE if place is None else one.machines[place]) for one in stages]
-        steps = [one.steps for one in stages]
-        values = np.array([[at.value, at.low, at.high] for at in points])
-        cells[1].plot(steps, values[:, 0], color=style[label].colour, marker=style[label].marker, label=label)
-        cells[1].fill_between(steps, values[:, 1], values[:, 2], color=style[label].colour, alpha=0.13, linewidth=0)
-    cells[1].set(
-        xscale="log", xlabel="steps of training", ylabel="median r", title="resnet, zeros: as training goes on"
-    )
-    cells[1].set_visible(len(stages) > 1)
+    if len(learning) > 1:
+        _as_it_learns(cells[1], learning, labels, style)
     for number, one in enumerate(finished):
         losses = one.network.losses.astype(np.float64)
         ends = np.unique(np.geomspace(20, len(losses), 60).round().astype(int))
         means = [losses[a:b].mean() for a, b in zip((0, *ends), ends, strict=False)]
         colour = list(styles([str(n) for n in range(len(finished))], baseline="").values())[1 + number].colour
-        cells[2].plot(ends, means, color=colour, label=f"{one.subject.net}, {one.subject.padding}")
-    cells[2].set(xscale="log", yscale="log", xlabel="steps of training", title="loss: squared error of the noise")
-    cells[2].legend(fontsize="small")
+        cells[-1].plot(ends, means, color=colour, label=f"{one.subject.net}, {one.subject.padding}")
+    cells[-1].set(xscale="log", yscale="log", xlabel="steps of training", title="loss: squared error of the noise")
+    cells[-1].legend(fontsize="small")
     for cell in cells:
         cell.set_axisbelow(True)
         cell.grid(color="0.92")
         cell.title.set_fontsize("medium")
     figure.suptitle(f"{data}: networks trained here, and what predicts their pictures", fontsize="medium")
     return png(figure)
+
+
+def _as_it_learns(cell: Any, found: Sequence[Found], labels: Sequence[str], style: Mapping[str, Style]) -> None:
+    """Draws r against the steps of training."""
+    steps = [one.steps for one in found]
+    for label, place in zip(labels, (0, 1, None), strict=True):
+        points = [one.median(BASELINE if place is None else one.machines[place]) for one in found]
+        values = np.array([[at.value, at.low, at.high] for at in points])
+        cell.plot(steps, values[:, 0], color=style[label].colour, marker=style[label].marker, label=label)
+        cell.fill_between(steps, values[:, 1], values[:, 2], color=style[label].colour, alpha=0.13, linewidth=0)
+    cell.set(xscale="log", xlabel="steps of training", ylabel="median r", title="resnet, zeros: as training goes on")
 
 
 def stages(data: Sequence[str]) -> Iterator[tuple[Subject, int]]:
