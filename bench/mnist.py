@@ -39,7 +39,8 @@ def main() -> None:
         print(f"{path} is not there, so MNIST is left out: name the folder that holds it")
         return
     with np.load(path) as archive:
-        images = np.pad(archive["images"][:5000], ((0, 0), (2, 2), (2, 2)))
+        # Every twelfth, since the file is sorted by digit.
+        images = np.pad(archive["images"][::12][:5000], ((0, 0), (2, 2), (2, 2)))
     corpus = smalti.ImageCorpus.from_arrays(images)
     before = megabytes()
     start = time.perf_counter()
