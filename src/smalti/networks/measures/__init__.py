@@ -9,7 +9,7 @@ from smalti.networks.measures.asking import derivatives, jacobian, signs, step_u
 from smalti.networks.measures.curl import Conservation, conservation
 from smalti.networks.measures.dimensions import Dimension, ScoreSpectrum, dimension, score_spectrum
 from smalti.networks.measures.measured import Measured, edges_of, measure, plot_maps, plot_measured
-from smalti.networks.measures.reading import Reading, plot_readings
+from smalti.networks.measures.reading import Measurement, Reading, plot_readings
 from smalti.networks.measures.shifts import Equivariance, equivariance
 from smalti.networks.measures.states import StateSet, noisy_items, on_trajectory
 from smalti.networks.measures.windows import Edges, Locality, locality
@@ -21,6 +21,7 @@ __all__ = [
     "Equivariance",
     "Locality",
     "Measured",
+    "Measurement",
     "Reading",
     "ScoreSpectrum",
     "StateSet",

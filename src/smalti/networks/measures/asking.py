@@ -39,7 +39,7 @@ from smalti.noise import STATE_LIMIT, STATE_UNITS, Level
 from smalti.noise.words import random_words
 from smalti.sampling.ddim import Denoiser, asked
 
-__all__ = ["INAUDIBLE", "asked", "derivatives", "jacobian", "signs", "step_units", "unit_directions"]
+__all__ = ["INAUDIBLE", "asked", "derivatives", "jacobian", "probes_for", "signs", "step_units", "unit_directions"]
 
 Floats = NDArray[np.float64]
 States = NDArray[np.int16]
@@ -48,9 +48,26 @@ Directions = NDArray[np.int8]
 INAUDIBLE = 1e-6
 """Derivatives that are less than this, all together, are rounding: the mean does not depend on the state."""
 
+# Numbers in a picture up to which its Jacobian is computed whole, and probes of larger ones.
+_WHOLE, _PROBES = 128, 16
 # Of the noise, and how many numbers move before the step shrinks; see the module.
 _SHARE, _FREE = 1 / 8, 16
 _STEP = f"A step is a whole number of units of 1/{STATE_UNITS}, from 1 to {STATE_UNITS}"
+
+
+def probes_for(picture: tuple[int, ...], asked: int | None) -> int | None:
+    """How many random probes a picture of this shape gets at each state; None: its whole Jacobian is computed.
+
+    Args:
+        picture: (H, W, C).
+        asked: the number asked for; unless given, none for pictures of up to 128 numbers, and 16 for larger ones.
+
+    Raises:
+        UsageError: fewer than 1 are asked for.
+    """
+    if asked is not None:
+        return whole_number(asked, "The number of probes is at least 1", least=1)
+    return _PROBES if math.prod(picture) > _WHOLE else None
 
 
 def step_units(level: Level, numbers: int = 1) -> int:

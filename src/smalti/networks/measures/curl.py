@@ -24,7 +24,6 @@ Chao et al. 2023 (2209.12753); Horvat & Pfister 2024 (2402.03845): networks are 
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +32,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smalti.errors import whole_number
-from smalti.networks.measures.asking import INAUDIBLE, derivatives, jacobian, signs
-from smalti.networks.measures.reading import Reading, level_record, plot_readings
+from smalti.networks.measures.asking import INAUDIBLE, derivatives, jacobian, probes_for, signs
+from smalti.networks.measures.reading import Measurement, Reading, plot_readings
 from smalti.networks.measures.states import StateSet
-from smalti.noise import Level
 from smalti.progress import SILENT, Progress
 from smalti.sampling.ddim import Denoiser
 
@@ -45,32 +42,18 @@ __all__ = ["Conservation", "conservation"]
 
 Floats = NDArray[np.float64]
 
-WHOLE = 128
-"""Numbers in a picture up to which its Jacobian is computed whole, unless probes are asked for."""
-
-PROBES = 16
-"""Probes of larger pictures, unless another number is asked for."""
-
 
 @dataclass(frozen=True, eq=False)
-class Conservation:
+class Conservation(Measurement):
     """How far a denoiser is from a gradient (see `smalti.networks.measures.curl`).
 
     Attributes:
-        denoiser: name of what was measured.
-        levels: the noise levels. (L,).
-        seeds: the samples. (S,).
-        origin: where the states come from.
         probes: random probes at each state; None where the whole Jacobian was used.
         of_score: asymmetry of the Jacobian of the score. float64 (S, L).
         of_mean: that of the mean; NaN where it does not depend on the state, infinite where it is all curl.
             float64 (S, L).
     """
 
-    denoiser: str
-    levels: tuple[Level, ...]
-    seeds: tuple[int, ...]
-    origin: str
     probes: int | None
     of_score: Floats
     of_mean: Floats
@@ -88,19 +71,11 @@ class Conservation:
     def to_record(self) -> dict[str, Any]:
         """What JSON can hold."""
         return {
-            "measure": "conservation",
-            "denoiser": self.denoiser,
-            "states": self.origin,
-            "seeds": list(self.seeds),
-            "levels": level_record(self.levels),
+            **self.head("conservation"),
             "probes": self.probes,
             "score": self.score.to_record(),
             "mean": self.mean.to_record(),
         }
-
-    def to_json(self) -> str:
-        """The record as JSON text."""
-        return json.dumps(self.to_record(), indent=1, allow_nan=False)
 
     def plot(self, path: Path | str) -> None:
         """Draws both asymmetries against time as a PNG."""
@@ -136,10 +111,7 @@ def conservation(
         UsageError: a setting has no meaning.
         SmaltiError: the denoiser returned something else than means.
     """
-    if probes is not None:
-        probes = whole_number(probes, "The number of probes is at least 1", least=1)
-    elif math.prod(states.picture) > WHOLE:
-        probes = PROBES
+    probes = probes_for(states.picture, probes)
     of_score, of_mean = np.full((2, *states.shape), np.nan)
     with progress.task(f"asymmetry of {denoiser.name}", len(states.seeds) * len(states.levels)) as task:
         for n, i, state, level in states:

@@ -38,9 +38,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smalti.errors import InputError, UsageError, whole_number
-from smalti.networks.measures.asking import derivatives, jacobian, means, signs
-from smalti.networks.measures.curl import PROBES, WHOLE
-from smalti.networks.measures.reading import Reading, level_record, plot_readings
+from smalti.networks.measures.asking import derivatives, jacobian, means, probes_for, signs
+from smalti.networks.measures.reading import Measurement, Reading, level_record, plot_readings
 from smalti.networks.measures.states import StateSet
 from smalti.noise import STATE_UNITS, Level, gaussian_state
 from smalti.progress import SILENT, Progress
@@ -52,23 +51,15 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Dimension:
+class Dimension(Measurement):
     """The trace of d f / d y (see `smalti.networks.measures.dimensions`).
 
     Attributes:
-        denoiser: name of what was measured.
-        levels: the noise levels. (L,).
-        seeds: the samples. (S,).
-        origin: where the states come from.
         numbers: D, numbers in a picture.
         probes: random probes at each state; None where the whole Jacobian was used.
         traces: float64 (S, L).
     """
 
-    denoiser: str
-    levels: tuple[Level, ...]
-    seeds: tuple[int, ...]
-    origin: str
     numbers: int
     probes: int | None
     traces: Floats
@@ -81,19 +72,11 @@ class Dimension:
     def to_record(self) -> dict[str, Any]:
         """What JSON can hold."""
         return {
-            "measure": "dimension",
-            "denoiser": self.denoiser,
-            "states": self.origin,
-            "seeds": list(self.seeds),
-            "levels": level_record(self.levels),
+            **self.head("dimension"),
             "numbers": self.numbers,
             "probes": self.probes,
             "trace": self.trace.to_record(),
         }
-
-    def to_json(self) -> str:
-        """The record as JSON text."""
-        return json.dumps(self.to_record(), indent=1, allow_nan=False)
 
     def plot(self, path: Path | str) -> None:
         """Draws the trace against time as a PNG."""
@@ -130,10 +113,7 @@ def dimension(
         SmaltiError: the denoiser returned something else than means.
     """
     numbers = math.prod(states.picture)
-    if probes is not None:
-        probes = whole_number(probes, "The number of probes is at least 1", least=1)
-    elif numbers > WHOLE:
-        probes = PROBES
+    probes = probes_for(states.picture, probes)
     traces = np.empty(states.shape)
     with progress.task(f"dimension of {denoiser.name}", len(states.seeds) * len(states.levels)) as task:
         for n, i, state, level in states:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from smalti.noise import Level
 from smalti.resample import Interval, bootstrapped, medians
 
-__all__ = ["Reading", "level_record", "plot_readings"]
+__all__ = ["Measurement", "Reading", "level_record", "plot_readings"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,41 @@ class Reading:
             "values": [_plain(row) for row in self.values],
             "medians": [_plain((m.value, m.low, m.high)) for m in self.medians()],
         }
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement(ABC):
+    """What a measure found of a denoiser at states.
+
+    Attributes:
+        denoiser: name of what was measured.
+        levels: the noise levels. (L,).
+        seeds: the samples. (S,).
+        origin: where the states come from.
+    """
+
+    denoiser: str
+    levels: tuple[Level, ...]
+    seeds: tuple[int, ...]
+    origin: str
+
+    @abstractmethod
+    def to_record(self) -> dict[str, Any]:
+        """What JSON can hold."""
+
+    def head(self, measure: str) -> dict[str, Any]:
+        """How the record of this measure begins."""
+        return {
+            "measure": measure,
+            "denoiser": self.denoiser,
+            "states": self.origin,
+            "seeds": list(self.seeds),
+            "levels": level_record(self.levels),
+        }
+
+    def to_json(self) -> str:
+        """The record as JSON text."""
+        return json.dumps(self.to_record(), indent=1, allow_nan=False)
 
 
 def level_record(levels: Sequence[Level]) -> list[dict[str, float]]:

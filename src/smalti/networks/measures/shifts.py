@@ -18,7 +18,6 @@ Kamb & Ganguli 2025 (2412.20292) take equivariance for one of two biases of a co
 
 from __future__ import annotations
 
-import json
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,9 +29,8 @@ from numpy.typing import NDArray
 
 from smalti.errors import UsageError
 from smalti.networks.measures.asking import means
-from smalti.networks.measures.reading import Reading, level_record, plot_readings
+from smalti.networks.measures.reading import Measurement, Reading, plot_readings
 from smalti.networks.measures.states import StateSet
-from smalti.noise import Level
 from smalti.progress import SILENT, Progress
 from smalti.sampling.ddim import Denoiser
 
@@ -43,23 +41,15 @@ Shift = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Equivariance:
+class Equivariance(Measurement):
     """Whether the estimate moves with the picture (see `smalti.networks.measures.shifts`).
 
     Attributes:
-        denoiser: name of what was measured.
-        levels: the noise levels. (L,).
-        seeds: the samples. (S,).
-        origin: where the states come from.
         shifts: rows down and columns to the right. (K,).
         errors: shift error over the pixels at least m from every edge, m = 0, 1, ...; 0 is the whole picture. NaN where
             no such pixel is left, or the estimate is the same everywhere. float64 (S, L, K, M).
     """
 
-    denoiser: str
-    levels: tuple[Level, ...]
-    seeds: tuple[int, ...]
-    origin: str
     shifts: tuple[Shift, ...]
     errors: Floats
 
@@ -100,19 +90,11 @@ class Equivariance:
     def to_record(self) -> dict[str, Any]:
         """What JSON can hold: the error at each margin over all shifts, and of the whole picture by shift."""
         return {
-            "measure": "equivariance",
-            "denoiser": self.denoiser,
-            "states": self.origin,
-            "seeds": list(self.seeds),
-            "levels": level_record(self.levels),
+            **self.head("equivariance"),
             "shifts": [list(shift) for shift in self.shifts],
             "by_margin": [self.error(margin).to_record() for margin in range(self.margins)],
             "by_shift": [self.error(shift=shift).to_record() for shift in self.shifts],
         }
-
-    def to_json(self) -> str:
-        """The record as JSON text."""
-        return json.dumps(self.to_record(), indent=1, allow_nan=False)
 
     def plot(self, path: Path | str) -> None:
         """Draws the error of the whole picture and of its interior, and by shift, against time as a PNG."""

@@ -24,7 +24,6 @@ from the edges.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,9 +33,8 @@ from numpy.typing import NDArray
 
 from smalti.errors import UsageError, whole_number
 from smalti.networks.measures.asking import INAUDIBLE, derivatives, unit_directions
-from smalti.networks.measures.reading import Reading, level_record, plot_readings
+from smalti.networks.measures.reading import Measurement, Reading, plot_readings
 from smalti.networks.measures.states import StateSet
-from smalti.noise import Level
 from smalti.noise.words import uniforms
 from smalti.progress import SILENT, Progress
 from smalti.sampling.ddim import Denoiser
@@ -55,14 +53,10 @@ _SOME = 24
 
 
 @dataclass(frozen=True, eq=False)
-class Locality:
+class Locality(Measurement):
     """From how far around a pixel its estimate comes (see `smalti.networks.measures.windows`).
 
     Attributes:
-        denoiser: name of what was measured.
-        levels: the noise levels. (L,).
-        seeds: the samples. (S,).
-        origin: where the states come from.
         edges: whether offsets end at the edge of a picture, or go round.
         sides: odd sides of windows: 1, 3, 5, ... (R,).
         shares: share of the energy beyond the centre that lies within each side; 1 where there is none at all.
@@ -72,10 +66,6 @@ class Locality:
             - 1).
     """
 
-    denoiser: str
-    levels: tuple[Level, ...]
-    seeds: tuple[int, ...]
-    origin: str
     edges: Edges
     sides: tuple[int, ...]
     shares: Floats
@@ -103,21 +93,13 @@ class Locality:
     def to_record(self) -> dict[str, Any]:
         """What JSON can hold."""
         return {
-            "measure": "locality",
-            "denoiser": self.denoiser,
-            "states": self.origin,
-            "seeds": list(self.seeds),
-            "levels": level_record(self.levels),
+            **self.head("locality"),
             "edges": self.edges,
             "sides": list(self.sides),
             "shares": self.shares.tolist(),
             "windows": {f"{share:g}": self.window(share).to_record() for share in SHARES},
             "centre": self.of_centre.to_record(),
         }
-
-    def to_json(self) -> str:
-        """The record as JSON text."""
-        return json.dumps(self.to_record(), indent=1, allow_nan=False)
 
     def plot(self, path: Path | str) -> None:
         """Draws windows, and the share of the centre, against time as a PNG."""
