@@ -137,6 +137,12 @@ PAPER_CIFAR10 = (3, 3, 3, 3, 5, 5, 5, 7, 7, 7, 7, 9, 9, 11, 11, 13, 15, 17, 17, 
 NAMED_SCALES = {"paper-cifar10": PAPER_CIFAR10}
 
 
+def nearest_place(log_snr: Sequence[float], level: Level) -> int:
+    """The place of the log signal-to-noise ratio that is nearest to a level's; of equally near ones the first."""
+    wanted = level.log_snr
+    return int(np.argmin([abs(x - wanted) for x in log_snr]))
+
+
 @dataclass(frozen=True)
 class Scales:
     """Patch sizes over the noise: at a level, the size whose log signal-to-noise ratio is nearest.
@@ -185,8 +191,7 @@ class Scales:
 
     def place(self, level: Level) -> int:
         """The place in `sizes` of the patch size at a noise level."""
-        wanted = level.log_snr
-        return int(np.argmin([abs(x - wanted) for x in self.log_snr]))
+        return nearest_place(self.log_snr, level)
 
     def along(self, levels: Sequence[Level]) -> tuple[int, ...]:
         """The patch size at each of the levels."""

@@ -163,14 +163,9 @@ def explain(
     ] = False,
     threads: Annotated[
         int | None,
-        opt.option(
-            "--threads",
-            metavar="N",
-            min=1,
-            max=1024,
-            help="Threads; changes speed, never a byte but for the last bits of a network. Default: SMALTI_THREADS, "
-            "or all processors.",
-            panel=opt.RUNNING,
+        opt.threads_option(
+            "Threads; changes speed, never a byte but for the last bits of a network. Default: SMALTI_THREADS, "
+            "or all processors."
         ),
     ] = None,
     as_json: opt.JsonOption = False,

@@ -108,14 +108,7 @@ def measure(
     ] = None,
     threads: Annotated[
         int | None,
-        opt.option(
-            "--threads",
-            metavar="N",
-            min=1,
-            max=1024,
-            help="Threads, of PyTorch too. Default: SMALTI_THREADS, or all processors.",
-            panel=opt.RUNNING,
-        ),
+        opt.threads_option("Threads, of PyTorch too. Default: SMALTI_THREADS, or all processors."),
     ] = None,
     as_json: opt.JsonOption = False,
 ) -> None:

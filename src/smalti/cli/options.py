@@ -45,6 +45,11 @@ def device_option(panel: str) -> Any:
     return typer.Option("--device", metavar="NAME", help="cpu, cuda, or cuda:1 and so on.", rich_help_panel=panel)
 
 
+def threads_option(help: str) -> Any:
+    """The option for the number of threads, whose help says what else depends on it."""
+    return option("--threads", metavar="N", min=1, max=1024, help=help, panel=RUNNING)
+
+
 def token_seed_option(panel: str) -> Any:
     """The option for the seed of the tokens that are looked at."""
     return typer.Option("--seed", metavar="N", min=0, help="Of tokens and masks.", rich_help_panel=panel)
@@ -128,14 +133,7 @@ MachineOption = Annotated[
 ScheduleOption = Annotated[str, schedule_option(MACHINE)]
 ThreadsOption = Annotated[
     int | None,
-    option(
-        "--threads",
-        metavar="N",
-        min=1,
-        max=1024,
-        help="Threads; changes speed, never a byte. Default: SMALTI_THREADS, or all processors.",
-        panel=RUNNING,
-    ),
+    threads_option("Threads; changes speed, never a byte. Default: SMALTI_THREADS, or all processors."),
 ]
 TextTokensOption = Annotated[
     str | None,

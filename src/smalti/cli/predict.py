@@ -132,14 +132,9 @@ def predict(
     ] = 16,
     threads: Annotated[
         int | None,
-        opt.option(
-            "--threads",
-            metavar="N",
-            min=1,
-            max=1024,
-            help="Threads, of PyTorch too, where another number may change a network's last bits. Default: "
-            "SMALTI_THREADS, or all processors.",
-            panel=opt.RUNNING,
+        opt.threads_option(
+            "Threads, of PyTorch too, where another number may change a network's last bits. Default: "
+            "SMALTI_THREADS, or all processors."
         ),
     ] = None,
     resume: Annotated[

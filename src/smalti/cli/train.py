@@ -116,13 +116,8 @@ def train(
     device: Annotated[str, opt.device_option(opt.RUNNING)] = "cpu",
     threads: Annotated[
         int | None,
-        opt.option(
-            "--threads",
-            metavar="N",
-            min=1,
-            max=1024,
-            help="Threads of PyTorch; another number may change the last bits of weights. Default: PyTorch's own.",
-            panel=opt.RUNNING,
+        opt.threads_option(
+            "Threads of PyTorch; another number may change the last bits of weights. Default: PyTorch's own."
         ),
     ] = None,
     as_json: opt.JsonOption = False,

@@ -31,6 +31,7 @@ from smalti.machines import Machine
 from smalti.noise import STATE_UNITS, Level, gaussian_state
 from smalti.progress import SILENT, Progress
 from smalti.sampling.ddim import Denoiser, state_of, values_of
+from smalti.window import nearest_place
 
 __all__ = ["Blend", "Shares", "fit_blend", "left_out", "noisy_items"]
 
@@ -58,7 +59,7 @@ class Shares:
 
     def at(self, level: Level) -> Floats:
         """Those of the level whose log signal-to-noise ratio is nearest. (B, M)."""
-        return self.values[int(np.argmin([abs(each.log_snr - level.log_snr) for each in self.levels]))]
+        return self.values[nearest_place([each.log_snr for each in self.levels], level)]
 
 
 class Blend(ClosedForm):

@@ -32,7 +32,7 @@ from smalti.engine.posterior import finish
 from smalti.errors import UsageError
 from smalti.machines import BorderAware, Ideal, Machine
 from smalti.noise import Level
-from smalti.window import Scales
+from smalti.window import Scales, nearest_place
 
 __all__ = ["Recall", "SharedItems", "whole_items"]
 
@@ -67,7 +67,7 @@ class Recall:
 
     def at(self, level: Level) -> tuple[int, float, float]:
         """Size, width and share of the level whose log signal-to-noise ratio is nearest."""
-        nearest = int(np.argmin([abs(each.log_snr - level.log_snr) for each in self.levels]))
+        nearest = nearest_place([each.log_snr for each in self.levels], level)
         return self.sizes[nearest], self.widths[nearest], self.shares[nearest]
 
 
