@@ -43,6 +43,7 @@ import smalti
 from smalti.calibration import cached_calibration
 from smalti.denoisers import DataMaskLocal, LocalLinear, Nearest, PatchComposite, PatchMixture, PatchWiener, Wiener
 from smalti.denoisers.blend import EDGES, best_shares, blended, left_out, noisy_items
+from smalti.denoisers.local_linear_fit import best_patches
 from smalti.errors import SmaltiError
 from smalti.networks import load_network
 from smalti.networks.checkpoint import read_checkpoint
@@ -61,6 +62,8 @@ QUERIES, FEW = 8, 4
 TAUS = (0.02, 0.05, 0.1, 0.2, 0.4)
 # Patches of local linear fits to choose from, below and from t = .4.
 SIDES = {False: (5, 7), True: (7, 9)}
+# As many as a local linear fit has unless told otherwise.
+NEIGHBOURS = 300
 # So many of the held-out pictures go to the patch composite, which costs as much as the rest together.
 COMPOSITE = 6
 OTHERS = 10_000
@@ -247,9 +250,9 @@ def measure(source: Source, whole: Makers, rest: Makers, queries: Pictures, ever
     level = smalti.schedule("cosine").level(t)
     states, clean = noisy_items(queries, level, step=round(1000 * t), seed=0), values_of(queries)
     few = states[:FEW], level, clean[:FEW]
-    by_side = {side: error(LocalLinear(rest.corpus, scales=side), *few) for side in SIDES[t >= 0.4]}
+    side, _ = best_patches(rest.corpus, *few, sizes=SIDES[t >= 0.4], neighbours=(NEIGHBOURS,))
     by_tau = {tau: error(DataMaskLocal(rest.wiener, tau=tau), *few) for tau in TAUS}
-    side, tau = min(by_side, key=by_side.__getitem__), min(by_tau, key=by_tau.__getitem__)
+    tau = min(by_tau, key=by_tau.__getitem__)
     shares = best_shares([part(states, level).mean for part in rest.parts(side)], clean, EDGES)
 
     states = source.noisy(level)
