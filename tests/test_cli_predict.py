@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import smalti as library
-from cli_program import Outcome, pictures, smalti
+from cli_program import pictures, smalti
+from predicting import module, out, predicted, source
 from smalti import DDIM, BorderAware, Ideal, ImageCorpus
 from smalti.denoisers import Wiener
 from smalti.engine import Posterior
 from smalti.noise import Level
+
+__all__ = ["module", "out", "source"]
 
 SHORT = ("--seeds", "0-3", "--steps", 4, "--network-steps", "4,7", "--fit-seeds", "50-52")
 PLAIN = (*SHORT, "--scales", "3,3,5", "--predictors", "nearest")
@@ -38,24 +41,6 @@ def _quick_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def drawn() -> None:
     """Plots are drawn."""
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return pictures(tmp_path / "in", size=(8, 8), count=8)
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A module that a person wrote."""
-    made = SimpleNamespace()
-    monkeypatch.setitem(sys.modules, "their_network", made)
-    return made
 
 
 class Slow:
@@ -79,10 +64,6 @@ class Slow:
 
 def rows(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
-
-
-def predicted(source: Path | str, out: Path, network: str, *words: object) -> Outcome:
-    return smalti("predict", source, "-o", out, "--network", network, *words)
 
 
 # Figures

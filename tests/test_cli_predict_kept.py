@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cli_program import Outcome, pictures, smalti, spawned
+from cli_program import pictures, spawned
+from predicting import module, out, predicted, source
 from smalti import Ideal
 from smalti.sampling.files import claimed, is_leftover
+
+__all__ = ["module", "out", "source"]
 
 PLAIN = ("--seeds", "0-3", "--steps", 3, "--network-steps", 5, "--batch", 2, "--predictors", "nearest")
 LISTED = (*PLAIN, "--scales", 3)
@@ -41,28 +44,6 @@ class Network(smalti.Ideal):
 def _quick_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """No plots, which take most of the time."""
     monkeypatch.setattr("smalti.cli.predict_files.draw", lambda _: {})
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return pictures(tmp_path / "in", size=(8, 8), count=8)
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A module that a person wrote."""
-    made = SimpleNamespace()
-    monkeypatch.setitem(sys.modules, "their_network", made)
-    return made
-
-
-def predicted(source: Path, out: Path, network: str, *words: object) -> Outcome:
-    return smalti("predict", source, "-o", out, "--network", network, *words)
 
 
 def files_of(folder: Path) -> dict[Path, bytes]:
